@@ -1,0 +1,1 @@
+//! The SIP and RTP edge of Nightline: signalling, sessions, media transport.

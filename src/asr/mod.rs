@@ -1,0 +1,72 @@
+//! Ears: from 16 kHz samples to words.
+//!
+//! A [`Recognizer`] is a bounded pool shared by all calls. It takes a [`Job`] and answers it exactly once.
+
+use std::sync::Arc;
+
+use crate::clock::Time;
+
+/// What a job is for; also its priority: finals go before partials, and only partials are dropped under load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Purpose {
+    /// The whole utterance, after (or speculated at) its end.
+    Final,
+    /// The utterance so far, while the caller speaks.
+    Partial,
+}
+
+/// One decoding of one utterance.
+pub struct Job {
+    /// 16 kHz mono, the utterance with its pre-roll.
+    pub audio: Arc<[i16]>,
+    /// Final or partial.
+    pub purpose: Purpose,
+    /// Older deadlines are served first within a purpose.
+    pub deadline: Time,
+    /// Language by ISO 639-1 code (`zh`, `en`).
+    pub language: &'static str,
+    /// Called once from a worker thread with the outcome. Must not block.
+    pub reply: Box<dyn FnOnce(Result<Transcript, Error>) + Send>,
+}
+
+/// What was recognised.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Transcript {
+    /// The words, without surrounding space.
+    pub text: String,
+    /// Utterance confidence in 0..=1.
+    pub confidence: f32,
+    /// Text tokens with their probabilities in 0..=1.
+    pub tokens: Vec<Token>,
+    /// Probability that there was no speech, in 0..=1.
+    pub no_speech: f32,
+}
+
+/// One text token of a transcript.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Token {
+    /// Its text (a Chinese character that spans several byte tokens is one entry).
+    pub text: String,
+    /// The lowest probability among its byte tokens, in 0..=1.
+    pub probability: f32,
+}
+
+/// Why a job gave no transcript.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Error {
+    /// A newer partial took its place, or the pool is overloaded (partials only).
+    #[error("dropped: a newer partial took its place or the recogniser is busy")]
+    Dropped,
+    /// The audio is too short to hold a word.
+    #[error("audio of {0} samples is too short to recognise (at least 1600)")]
+    TooShort(usize),
+    /// The engine failed.
+    #[error("the recogniser failed: {0}")]
+    Engine(String),
+}
+
+/// A pool of recogniser workers, shared by all calls.
+pub trait Recognizer: Send + Sync {
+    /// Queues a job; never blocks. The job's `reply` is called exactly once, also when the job is dropped.
+    fn submit(&self, job: Job);
+}

@@ -1,0 +1,3 @@
+//! The sans-IO core of one call.
+
+pub mod event;

@@ -1,0 +1,152 @@
+//! Mind: from what the caller said to what to say and do.
+//!
+//! A [`Mind`] is shared by all calls. It is given the whole [`Ask`] each turn and streams [`Thought`]s; it keeps nothing of a
+//! call between turns.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use crate::asr::Transcript;
+
+/// A turn to answer.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// What the caller just said.
+    pub transcript: Transcript,
+    /// The conversation so far, oldest first, only what was really heard.
+    pub history: Vec<Said>,
+    /// What the last question expects.
+    pub expect: Expect,
+    /// True if the bot has just asked the caller to clarify: a second low confidence means handoff.
+    pub clarified: bool,
+    /// The caller's number as given by the network, if any.
+    pub caller: Option<String>,
+    /// Set by the asker when the caller spoke on or barged in; stop as soon as it is seen.
+    pub cancelled: Arc<AtomicBool>,
+}
+
+/// One turn of the history.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Said {
+    /// Whose turn.
+    pub who: Who,
+    /// The words; for the bot, only those the caller has heard.
+    pub text: String,
+    /// True if the turn was cut short by the caller.
+    pub interrupted: bool,
+}
+
+/// A party of the conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Who {
+    /// The person who phoned.
+    Caller,
+    /// Nightline.
+    Bot,
+    /// The human agent.
+    Seat,
+}
+
+/// What the last question of the bot expects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expect {
+    /// Anything.
+    #[default]
+    Open,
+    /// Yes or no.
+    YesNo,
+    /// A telephone number.
+    Phone,
+    /// A time for a call-back.
+    Time,
+}
+
+/// A step of the answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Thought {
+    /// The next clause to speak, in written form, punctuation included; arrives while later ones are still being made.
+    Clause(String),
+    /// The end: what it comes to.
+    Decided(Decision),
+}
+
+/// What a turn came to.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Decision {
+    /// What to do beside speaking the clauses.
+    pub act: Act,
+    /// Fused confidence of the turn in 0..=1.
+    pub confidence: f32,
+    /// Ids of the knowledge entries that the clauses rest on.
+    pub sources: Vec<String>,
+    /// Which tier answered.
+    pub tier: Tier,
+    /// Topic of the turn (the knowledge category, or `handoff`, `smalltalk` …), for reports.
+    pub topic: String,
+}
+
+/// What to do beside speaking.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Act {
+    /// The clauses answer the caller.
+    Answer,
+    /// The clauses ask the caller to clarify; counts as the one clarification.
+    Clarify,
+    /// Give the call to a seat.
+    Handoff(Reason),
+    /// Yes to the last question.
+    Yes,
+    /// No to the last question.
+    No,
+    /// A complete telephone number, digits only.
+    Phone(String),
+    /// A part of a telephone number so far, digits only: more is expected.
+    PhonePart(String),
+    /// A time for the call-back in the caller's own words.
+    When(String),
+    /// The caller is done: say goodbye and hang up.
+    Goodbye,
+    /// Nothing was asked (side talk, a backchannel, a cough): say nothing, listen on.
+    Ignore,
+}
+
+/// Why a call is given to a seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The caller asked for a person, by word.
+    Requested,
+    /// The caller pressed 0.
+    KeyZero,
+    /// A safety word (fire, smoke, injured …).
+    Safety,
+    /// Anger or a complaint.
+    Upset,
+    /// Confidence stayed below the threshold after one clarification.
+    LowConfidence,
+    /// A tool or the mind itself failed.
+    Broken,
+}
+
+/// Which tier answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// Inside the binary: retrieval, rules.
+    Light,
+    /// A large language model by URL.
+    Llm,
+}
+
+/// Answers turns; shared by all calls.
+pub trait Mind: Send + Sync {
+    /// Starts answering; never blocks. `sink` is called for every clause in order, then exactly once with
+    /// [`Thought::Decided`] (also on failure and cancellation).
+    fn think(&self, ask: Ask, sink: Box<dyn FnMut(Thought) + Send>);
+
+    /// A short spoken summary for the seat (under 15 seconds), from facts in the history only.
+    fn summarize(&self, history: &[Said], reason: Reason, caller: Option<&str>) -> String;
+}

@@ -1,0 +1,12 @@
+//! Nightline: a voice bridge between a telephone hotline and a machine that can listen, think, speak and act.
+//!
+//! [`call::Call`] is the sans-IO core of one call; [`driver`] runs it; the rest are what it runs on. ARCHITECTURE.md
+//! draws the whole.
+
+pub mod asr;
+pub mod call;
+pub mod clock;
+pub mod dialogue;
+pub mod media;
+pub mod record;
+pub mod tts;

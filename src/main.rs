@@ -1,0 +1,3 @@
+//! The `nightline` command.
+
+fn main() {}

@@ -1,0 +1,135 @@
+//! What stays of a call: its recording and its record.
+
+use serde::{Deserialize, Serialize};
+
+use crate::call::event::{Disposition, Event, HandoffOutcome, Timings};
+use crate::dialogue::{Act, Reason, Tier, Who};
+
+/// Who called whom, known before the first frame.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallInfo {
+    /// UUID v7 of the call.
+    pub id: String,
+    /// Tenant folder.
+    pub tenant: String,
+    /// Calling number or address.
+    pub from: String,
+    /// Called number or address.
+    pub to: String,
+    /// `sip`, `fixture`, `local` …
+    pub door: String,
+    /// RFC 3339 wall-clock time of the answer.
+    pub started: String,
+}
+
+/// The record of one call, folded from its events.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallRecord {
+    /// Who called whom.
+    #[serde(flatten)]
+    pub info: CallInfo,
+    /// From answer to end.
+    pub duration_ms: u64,
+    /// How it ended; [`None`] while it runs.
+    pub disposition: Option<Disposition>,
+    /// What was said, in order, only what was really heard.
+    pub turns: Vec<TurnRecord>,
+    /// Barge-ins that were real.
+    pub barge_ins: u32,
+    /// Barge-ins that were none.
+    pub false_barge_ins: u32,
+    /// The handoff, if one was asked for.
+    pub handoff: Option<HandoffRecord>,
+    /// The call-back, if one was booked.
+    pub callback: Option<CallbackRecord>,
+    /// Keys that the caller pressed.
+    pub dtmf: String,
+    /// Survived failures, as `part: error`.
+    pub faults: Vec<String>,
+    /// Per leg (`caller`, `seat`): what RTP and RTCP said.
+    pub media: Vec<MediaRecord>,
+    /// Path of the stereo recording, if one was made.
+    pub recording: Option<String>,
+}
+
+/// One turn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TurnRecord {
+    /// Whose.
+    pub who: Who,
+    /// The words.
+    pub text: String,
+    /// Milliseconds since the answer: first audio.
+    pub began_ms: u64,
+    /// Milliseconds since the answer: last audio.
+    pub ended_ms: u64,
+    /// Bot: cut short by the caller.
+    pub interrupted: bool,
+    /// Caller: recogniser's confidence. Bot: fused confidence of the answer.
+    pub confidence: Option<f32>,
+    /// Bot: what it came to.
+    pub act: Option<Act>,
+    /// Bot: which tier answered.
+    pub tier: Option<Tier>,
+    /// Bot: topic.
+    pub topic: Option<String>,
+    /// Bot: knowledge entries.
+    pub sources: Vec<String>,
+    /// Bot: where the time went.
+    pub timings: Option<Timings>,
+}
+
+/// A handoff.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HandoffRecord {
+    /// Why.
+    pub reason: Reason,
+    /// Seats dialled, in order.
+    pub seats: Vec<String>,
+    /// What the seat heard.
+    pub summary: Option<String>,
+    /// How it ended.
+    pub outcome: Option<HandoffOutcome>,
+    /// When caller and seat were joined.
+    pub bridged_ms: Option<u64>,
+}
+
+/// A promised call-back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallbackRecord {
+    /// Where to call.
+    pub number: String,
+    /// When, in the caller's words.
+    pub when: String,
+}
+
+/// What RTP and RTCP said of one leg.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MediaRecord {
+    /// `caller` or `seat`.
+    pub leg: String,
+    /// Codec name (`PCMA` …).
+    pub codec: String,
+    /// Packets received.
+    pub received: u64,
+    /// Packets that never came.
+    pub lost: u64,
+    /// Packets that came too late to be played.
+    pub late: u64,
+    /// Frames concealed.
+    pub concealed: u64,
+    /// Interarrival jitter (RFC 3550), milliseconds.
+    pub jitter_ms: f32,
+    /// Packets sent.
+    pub sent: u64,
+    /// Fraction lost as reported by the far end, in 0..=1.
+    pub remote_loss: Option<f32>,
+    /// Round-trip time from RTCP, milliseconds.
+    pub rtt_ms: Option<f32>,
+}
+
+/// A tap on a call's events.
+pub trait Tap: Send {
+    /// Sees one event.
+    fn event(&mut self, event: &Event);
+}
