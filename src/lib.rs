@@ -6,6 +6,7 @@
 pub mod asr;
 pub mod call;
 pub mod clock;
+pub mod config;
 pub mod dialogue;
 pub mod media;
 pub mod record;
