@@ -10,4 +10,5 @@ pub mod config;
 pub mod dialogue;
 pub mod media;
 pub mod record;
+pub mod store;
 pub mod tts;
