@@ -5,8 +5,11 @@
 
 pub mod asr;
 pub mod call;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod dialogue;
 pub mod media;
 pub mod record;
+pub mod store;
 pub mod tts;
