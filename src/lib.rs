@@ -8,5 +8,6 @@ pub mod call;
 pub mod clock;
 pub mod dialogue;
 pub mod media;
+pub mod qa;
 pub mod record;
 pub mod tts;
