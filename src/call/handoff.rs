@@ -7,6 +7,7 @@ use super::io::{Output, SeatNews};
 use super::timers::Timer;
 use super::turn::{BotTurn, Then};
 use super::{Call, Stage};
+use crate::dialogue::phrases::grouped;
 use crate::dialogue::{Act, Expect, Reason};
 use crate::media::Frame;
 
@@ -377,5 +378,6 @@ impl Call {
 }
 
 fn with_number(clauses: &[String], number: &str) -> Vec<String> {
-    clauses.iter().map(|clause| clause.replace("{number}", number)).collect()
+    let number = grouped(number);
+    clauses.iter().map(|clause| clause.replace("{number}", &number).replace("{when}", SOON)).collect()
 }

@@ -83,7 +83,7 @@ impl Call {
 
     fn start_barge_in(&mut self) {
         let Some(turn) = &mut self.speaking else { return };
-        if turn.began.is_none() || turn.is_protected() || turn.playout.is_paused() {
+        if !self.settings.barge_in.enabled || turn.began.is_none() || turn.is_protected() || turn.playout.is_paused() {
             return;
         }
         turn.playout.pause();
@@ -214,7 +214,8 @@ impl Call {
     }
 
     fn judge_end_of_turn(&mut self) {
-        if self.barging_in || self.speaking.as_ref().is_some_and(BotTurn::is_protected) {
+        let may_not_cut = |turn: &BotTurn| turn.is_protected() || !self.settings.barge_in.enabled;
+        if self.barging_in || self.speaking.as_ref().is_some_and(may_not_cut) {
             return;
         }
         let Some(utterance) = self.listening.utterance() else { return };

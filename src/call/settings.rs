@@ -41,6 +41,8 @@ pub struct Settings {
 /// How a barge-in is judged.
 #[derive(Clone, Copy, Debug)]
 pub struct BargeIn {
+    /// Whether the caller may speak over the bot at all.
+    pub enabled: bool,
     /// Characters (or words, in a spaced script) of content that confirm it.
     pub content: usize,
     /// Speech of this length confirms it whatever the words.
@@ -51,7 +53,7 @@ pub struct BargeIn {
 
 impl Default for BargeIn {
     fn default() -> Self {
-        Self { content: 2, length: Duration::from_millis(2500), verdict: Duration::from_millis(900) }
+        Self { enabled: true, content: 2, length: Duration::from_millis(2500), verdict: Duration::from_millis(900) }
     }
 }
 

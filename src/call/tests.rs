@@ -412,7 +412,7 @@ fn a_busy_seat_leads_to_the_next_and_then_to_a_stored_call_back() {
         "{:#?}",
         rig.events
     );
-    assert_eq!(rig.said_by_bot().last().map(|s| s.0.as_str()), Some("会打13800138000。"));
+    assert_eq!(rig.said_by_bot().last().map(|s| s.0.as_str()), Some("会打138 0013 8000。"));
     rig.input(Input::CallerGone { dead_line: false });
     assert_eq!(rig.disposition(), Some(Disposition::Callback));
 }

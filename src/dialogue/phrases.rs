@@ -6,7 +6,9 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Phrases {
-    /// First words of a call; names the machine and the recording.
+    /// First words of a call, never interrupted: name the company, the machine and the recording.
+    pub notice: String,
+    /// The words after the notice.
     pub greeting: String,
     /// Asks the caller to say it in other words.
     pub clarify: String,
@@ -20,6 +22,8 @@ pub struct Phrases {
     pub handing_over: String,
     /// No seat took the call: offers a call-back; expects yes or no.
     pub seat_busy_offer: String,
+    /// Asks whether the number that is calling shall be called back, `{number}`.
+    pub callback_same_number: String,
     /// Asks for the number.
     pub ask_phone: String,
     /// Invites the rest of a number said in pieces.
@@ -30,11 +34,17 @@ pub struct Phrases {
     pub ask_time: String,
     /// Confirms the call-back, with `{number}` and `{when}`.
     pub callback_confirm: String,
+    /// The call-back could not be stored.
+    pub callback_failed: String,
     /// The caller does not want the call-back.
     pub callback_declined: String,
+    /// The seat has hung up; the caller is still there.
+    pub seat_left: String,
+    /// Said to the seat after the summary: which key accepts, which declines.
+    pub seat_keys: String,
     /// Last words.
     pub goodbye: String,
-    /// What to say at the first, second … silence; after the last one the call ends.
+    /// What to say at the first, second … silence; the silence after the last one ends the call with `goodbye`.
     pub no_input: Vec<String>,
     /// Said by the mind to an angry caller, before the handoff.
     pub apology: String,
