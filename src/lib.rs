@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod dialogue;
 pub mod media;
+pub mod qa;
 pub mod record;
 pub mod store;
 pub mod tts;

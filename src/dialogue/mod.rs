@@ -3,6 +3,15 @@
 //! A [`Mind`] is shared by all calls. It is given the whole [`Ask`] each turn and streams [`Thought`]s; it keeps nothing of a
 //! call between turns.
 
+pub mod clause;
+mod front;
+pub mod knowledge;
+pub mod lexicon;
+pub mod phrases;
+pub mod source;
+pub mod tenant;
+pub mod text;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 

@@ -3,6 +3,10 @@
 //! A [`Synthesizer`] is a bounded pool shared by all calls. It takes one clause at a time and streams audio with the
 //! span of text that each piece speaks: the span is what makes "heard" exact.
 
+pub mod clause;
+pub mod normalize;
+pub mod pinyin;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
