@@ -369,7 +369,9 @@ mod tests {
         fn walk(path: &str, value: &serde_json::Value) {
             match value {
                 serde_json::Value::Object(map) => {
-                    map.iter().for_each(|(k, v)| walk(&format!("{path}.{k}"), v))
+                    for (k, v) in map {
+                        walk(&format!("{path}.{k}"), v);
+                    }
                 }
                 serde_json::Value::Null => panic!("give `{path}` a value in Raw::example"),
                 serde_json::Value::Array(list) => {

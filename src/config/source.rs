@@ -194,7 +194,7 @@ fn schema() -> Value {
 }
 
 fn line_at(text: &str, offset: usize) -> usize {
-    text.as_bytes()[..offset.min(text.len())].iter().filter(|&&b| b == b'\n').count() + 1
+    text.get(..offset).unwrap_or(text).matches('\n').count() + 1
 }
 
 fn insert(map: &mut Map<String, Value>, key: &str, value: Value) {

@@ -110,7 +110,11 @@ fn a_misspelt_key_is_found_in_every_table() {
     fn leaves(path: &str, value: &serde_json::Value, out: &mut Vec<String>) {
         match value.as_object() {
             None => out.push(path.into()),
-            Some(map) => map.iter().for_each(|(k, v)| leaves(&format!("{path}.{k}"), v, out)),
+            Some(map) => {
+                for (k, v) in map {
+                    leaves(&format!("{path}.{k}"), v, out);
+                }
+            }
         }
     }
     let mut keys = Vec::new();

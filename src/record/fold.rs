@@ -13,7 +13,9 @@ const FAULTS_KEPT: usize = 100;
 /// The record of a call from all its events.
 pub fn fold(info: &CallInfo, events: &[Event]) -> CallRecord {
     let mut folder = Folder::new(info.clone());
-    events.iter().for_each(|event| folder.event(event));
+    for event in events {
+        folder.event(event);
+    }
     folder.record()
 }
 
@@ -63,12 +65,14 @@ impl Folder {
             self.record.duration_ms = self.record.duration_ms.max(at);
         }
         match &event.kind {
-            // These mark moments for live taps; what they lead to comes as an event of its own.
+            // These mark moments for live taps; what they lead to comes as an event of its own. A seat's keys answer its own
+            // prompts.
             EventKind::Answered
             | EventKind::SpeechStarted
             | EventKind::SpeechEnded
             | EventKind::Partial { .. }
-            | EventKind::BargeInStarted { .. } => {}
+            | EventKind::BargeInStarted { .. }
+            | EventKind::Dtmf { leg: LegId::Seat, .. } => {}
             EventKind::CallerSaid { turn: _, text, confidence, began, ended } => {
                 let mut turn = turn(Who::Caller, text, millis(*began), millis(*ended));
                 turn.confidence = Some(*confidence);
@@ -101,7 +105,6 @@ impl Folder {
             EventKind::BargeInRejected { .. } => self.record.false_barge_ins += 1,
             EventKind::BargeInConfirmed { .. } => self.record.barge_ins += 1,
             EventKind::Dtmf { leg: LegId::Caller, digit } => self.record.dtmf.push(*digit),
-            EventKind::Dtmf { leg: LegId::Seat, .. } => {}
             EventKind::Hold { leg, held } => self.hold(*leg, *held, at),
             EventKind::HandoffRequested { reason } => self.handoff(Some(*reason)).outcome = None,
             EventKind::SeatDialled { seat } => self.handoff(None).seats.push(seat.clone()),

@@ -266,6 +266,7 @@ mod tests {
         Frame([value; FRAME])
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "it is what `start` calls")]
     fn no_fault(error: Error) {
         panic!("the recording stopped: {error}");
     }

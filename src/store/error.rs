@@ -99,7 +99,7 @@ impl Error {
         let path = path.to_path_buf();
         let code = source
             .as_database_error()
-            .and_then(|e| e.code())
+            .and_then(sqlx::error::DatabaseError::code)
             .and_then(|code| code.parse::<i32>().ok())
             .map(|code| code & 0xff);
         let why = || source.as_database_error().map_or_else(String::new, |e| e.message().to_string());
@@ -112,7 +112,7 @@ impl Error {
         }
     }
 
-    pub(super) fn folder(path: &Path, error: io::Error) -> Self {
+    pub(super) fn folder(path: &Path, error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::StorageFull {
             return Self::DiskFull { path: path.into() };
         }

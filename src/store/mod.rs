@@ -122,7 +122,7 @@ impl Store {
     /// died with an earlier process. One process at a time; another gets [`Error::InUse`].
     pub async fn open(path: &Path) -> Result<Self, Error> {
         if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(|e| Error::folder(path, e))?;
+            std::fs::create_dir_all(folder).map_err(|e| Error::folder(path, &e))?;
         }
         let lock = lock(path)?;
         // SQLite keeps the mode of a file that is there: numbers and words of callers are for the owner only.
@@ -131,7 +131,7 @@ impl Store {
             .create(true)
             .mode(0o600)
             .open(path)
-            .map_err(|e| Error::folder(path, e))?;
+            .map_err(|e| Error::folder(path, &e))?;
         let store = Self::connect(path, Some(lock), false).await?;
         let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
             Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
@@ -341,11 +341,11 @@ fn lock(path: &Path) -> Result<File, Error> {
         .create(true)
         .mode(0o600)
         .open(&name)
-        .map_err(|e| Error::folder(path, e))?;
+        .map_err(|e| Error::folder(path, &e))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::InUse { path: path.into() }),
-        Err(TryLockError::Error(e)) => Err(Error::folder(path, e)),
+        Err(TryLockError::Error(e)) => Err(Error::folder(path, &e)),
     }
 }
 

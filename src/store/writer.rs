@@ -113,7 +113,7 @@ impl StoreHandle {
 }
 
 pub(super) fn start(store: Store) -> (StoreHandle, tokio::task::JoinHandle<()>) {
-    let (queue, writes) = mpsc::channel(QUEUE);
+    let (queue, incoming) = mpsc::channel(QUEUE);
     let lost = Arc::<Lost>::default();
     let writer = Writer {
         store,
@@ -124,7 +124,7 @@ pub(super) fn start(store: Store) -> (StoreHandle, tokio::task::JoinHandle<()>) 
         logged: None,
         told: 0,
     };
-    (StoreHandle { queue, lost }, tokio::spawn(writer.run(writes)))
+    (StoreHandle { queue, lost }, tokio::spawn(writer.run(incoming)))
 }
 
 struct Writer {
