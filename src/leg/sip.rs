@@ -111,7 +111,7 @@ impl Line {
     fn media(&self) -> Result<(MediaPort, LocalMedia), Error> {
         let port = MediaPort::bind(self.bind, self.ports.clone())?;
         let local =
-            LocalMedia { ip: self.advertised, port: port.port(), codecs: vec![Codec::Pcma, Codec::Pcmu] };
+            LocalMedia { ip: self.advertised, port: port.local().port(), codecs: vec![Codec::Pcma, Codec::Pcmu] };
         Ok((port, local))
     }
 }
@@ -130,7 +130,7 @@ pub struct SipLeg {
 impl SipLeg {
     fn new(session: Session, port: MediaPort, clock: Clock) -> Self {
         let params = session.media();
-        let media = MediaSession::new(port, clock.instant(clock.now()), media_config(&params));
+        let media = MediaSession::new(clock.instant(clock.now()), port, media_config(&params));
         Self {
             held: is_held(&params),
             codec: params.codec,
@@ -169,7 +169,9 @@ impl SipLeg {
 
 impl Leg for SipLeg {
     fn pull(&mut self, now: Time) -> Frame {
-        let pulled = self.media.pull(self.clock.instant(now));
+        let now = self.clock.instant(now);
+        self.media.drain(now);
+        let pulled = self.media.pull(now);
         self.from_wire.from_wire(&pulled.samples)
     }
 
@@ -201,6 +203,7 @@ impl Leg for SipLeg {
     }
 
     fn hang_up(&mut self) {
+        self.media.close(self.clock.instant(self.clock.now()));
         self.session.hangup(None);
     }
 
@@ -232,7 +235,7 @@ pub fn media_record(leg: &str, codec: &str, stats: &MediaStats) -> MediaRecord {
 fn media_config(params: &MediaParams) -> MediaConfig {
     MediaConfig {
         remote: params.remote,
-        codec: match params.codec {
+        law: match params.codec {
             Codec::Pcma => Law::A,
             Codec::Pcmu => Law::Mu,
         },
