@@ -5,6 +5,7 @@
 
 pub mod asr;
 pub mod call;
+pub mod cli;
 pub mod clock;
 pub mod dialogue;
 pub mod media;

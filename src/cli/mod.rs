@@ -1,0 +1,3 @@
+//! The commands of `nightline`, one file each.
+
+pub mod models;
