@@ -8,6 +8,7 @@ use std::io::Write;
 use super::exit;
 use crate::call::event::{EventKind, LegId};
 use crate::dialogue::Who;
+use crate::qa::{pad, width};
 use crate::record::{CallRecord, TurnRecord};
 use crate::store::{Callback, CallbackState, Store, StoredCall};
 
@@ -269,18 +270,14 @@ fn seconds(ms: u64) -> String {
     format!("{}.{:02} s", ms / 1000, ms % 1000 / 10)
 }
 
-/// Columns as wide as their widest cell; a Chinese character takes two places.
+/// Columns as wide as their widest cell.
 fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |text: &str| text.chars().map(|c| if u32::from(c) >= 0x1100 { 2 } else { 1 }).sum::<usize>();
     let widths: [usize; N] =
         std::array::from_fn(|i| rows.iter().map(|row| width(&row[i])).max().unwrap_or(0));
     let mut out = String::new();
     for row in rows {
-        let mut line = String::new();
-        for (cell, wide) in row.iter().zip(widths) {
-            let _ = write!(line, "{cell}{}  ", " ".repeat(wide - width(cell)));
-        }
-        out.push_str(line.trim_end());
+        let cells: Vec<_> = row.iter().zip(widths).map(|(cell, wide)| pad(cell, wide)).collect();
+        out.push_str(cells.join("  ").trim_end());
         out.push('\n');
     }
     out

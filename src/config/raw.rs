@@ -270,7 +270,7 @@ impl Default for Asr {
 impl Default for Tts {
     fn default() -> Self {
         Self {
-            voice: "xiaoyun".into(),
+            voice: "nightline-zh".into(),
             engine: "espeak".into(),
             url: None,
             model: None,

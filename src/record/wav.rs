@@ -259,6 +259,7 @@ fn header(data: u32) -> [u8; HEADER as usize] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
     use std::sync::mpsc;
 
     /// 20 ms whose samples are all `value`.
@@ -301,7 +302,6 @@ mod tests {
             let want = i as i16;
             assert!(frame.chunks(2).all(|pair| pair == [want, -want]), "frame {i} is wrong");
         }
-        use std::os::unix::fs::PermissionsExt as _;
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "a recording is for its owner only");
     }
