@@ -8,6 +8,7 @@ mod front;
 pub mod knowledge;
 pub mod lexicon;
 pub mod phrases;
+pub mod retrieval;
 pub mod source;
 pub mod tenant;
 pub mod text;
