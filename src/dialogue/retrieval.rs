@@ -150,7 +150,11 @@ impl Index {
     /// Ranks the entries for what the caller said.
     pub fn search(&self, text: &str) -> Ranking {
         let (hits, features) = self.score(text);
-        let confidence = if hits.is_empty() { 0.0 } else { logistic(&LOGISTIC, &features) };
+        // One word names a topic but asks nothing yet.
+        let brief =
+            text.split_whitespace().count() < 2 && normalize(text).chars().filter(|c| is_han(*c)).count() < 3;
+        let asks = if brief { 0.5 } else { 1.0 };
+        let confidence = if hits.is_empty() { 0.0 } else { asks * logistic(&LOGISTIC, &features) };
         Ranking { hits, confidence }
     }
 
