@@ -4,11 +4,18 @@
 //! call between turns.
 
 pub mod clause;
+pub mod engine;
 mod front;
+pub mod intent;
 pub mod knowledge;
 pub mod lexicon;
+pub mod light;
+pub mod llm;
 pub mod phrases;
+pub mod retrieval;
+pub mod slots;
 pub mod source;
+mod summary;
 pub mod tenant;
 pub mod text;
 
