@@ -11,8 +11,8 @@ use tokio_util::task::TaskTracker;
 use crate::call::Call;
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::driver::live::{self, Surroundings};
 use crate::driver::Session;
+use crate::driver::live::{self, Surroundings};
 use crate::leg::sip::Line;
 use crate::record::wav::StereoWriter;
 use crate::record::{CallInfo, Tap};
@@ -72,7 +72,8 @@ impl Server {
             };
             let Some(call) = call else { break };
             let (config, shared) = (self.config.clone(), self.shared.clone());
-            let (endpoint, watch, shutdown) = (self.endpoint.clone(), self.watch.clone(), shutdown.child_token());
+            let (endpoint, watch, shutdown) =
+                (self.endpoint.clone(), self.watch.clone(), shutdown.child_token());
             calls.spawn(async move {
                 if let Err(error) = take(call, &config, &shared, endpoint, watch, shutdown).await {
                     tracing::error!(%error, "a call could not be answered");
@@ -108,7 +109,7 @@ async fn take(
         ring_timeout: config.seats.ring_timeout,
         clock,
     };
-    let info = shared.info("sip", incoming.from(), incoming.to());
+    let info = shared.info("sip", &incoming.from().uri, &incoming.to().uri);
     let caller = services::telephone_number(&info.from);
     let leg = line.answer(incoming).await?;
     tracing::info!(call = %info.id, "call answered");

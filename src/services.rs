@@ -13,9 +13,11 @@ use crate::call::listening::Hearing;
 use crate::call::settings::BargeIn;
 use crate::call::{Lexicon, Phrases, Settings, VoiceActivity};
 use crate::cli::doctor::Verdict;
-use crate::config::{self, Config, Model, TtsEngine};
-use crate::dialogue::engine::{self, LlmConfig};
-use crate::dialogue::tenant::{Lang, Tenant};
+use crate::config::{self, Config, Model};
+use crate::dialogue::engine;
+use crate::dialogue::llm::LlmConfig;
+use crate::dialogue::tenant::{self, Tenant};
+use crate::dialogue::text::Lang;
 use crate::driver::{Callbacks, Services};
 use crate::media::Frame;
 use crate::media::vad::Vad;
@@ -23,6 +25,7 @@ use crate::record::wav::StereoWriter;
 use crate::record::{CallInfo, CallRecord, Tap};
 use crate::store::{Store, StoreHandle};
 use crate::tts::clause::Clauses;
+use crate::tts::{Mouth, hold, voices};
 
 /// Why the pools cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -32,10 +35,16 @@ pub enum Error {
     Asr(#[from] OpenError),
     /// The voice.
     #[error("the voice cannot start: {0}")]
-    Tts(#[from] crate::tts::Error),
+    Tts(#[from] voices::Error),
+    /// The hold music.
+    #[error("the hold music cannot be used: {0}")]
+    Hold(#[from] hold::Error),
     /// The tenant's data.
     #[error("the tenant's data cannot be used: {0}")]
-    Dialogue(#[from] crate::dialogue::Error),
+    Tenant(#[from] tenant::Error),
+    /// The mind.
+    #[error("the mind cannot start: {0}")]
+    Mind(#[from] engine::Error),
     /// The database.
     #[error("the store cannot be opened: {0}")]
     Store(#[from] crate::store::Error),
@@ -68,7 +77,10 @@ impl Pools {
     /// Opens the pools. Must be called in a tokio runtime if a large language model is configured.
     pub fn open(config: &Config) -> Result<Self, Error> {
         let tenant = Tenant::load(&config.tenant.name, config.tenant.folder.as_deref())?;
-        let asr = Whisper::open(&model_source(&config.asr), &Options { workers: config.asr.workers.get(), ..Options::default() })?;
+        let asr = Whisper::open(
+            &model_source(&config.asr),
+            &Options { workers: config.asr.workers.get(), ..Options::default() },
+        )?;
         let llm = config.llm.as_ref().map(|llm| LlmConfig {
             url: llm.url.clone(),
             model: llm.model.clone(),
@@ -78,14 +90,9 @@ impl Pools {
             ..LlmConfig::default()
         });
         let mind = engine::open(tenant.clone(), llm)?;
-        let tts = match &config.tts.engine {
-            TtsEngine::Espeak => crate::tts::open(&config.tts.voice, None)?,
-            TtsEngine::OpenAi { url, model, api_key } => {
-                let remote = crate::tts::Remote { url: url.clone(), model: model.clone(), api_key: api_key.clone() };
-                crate::tts::open(&config.tts.voice, Some(remote))?
-            }
-        };
-        let settings = settings(config, &tenant, mind.clone());
+        let tts = Arc::new(open_voice(&config.tts)?);
+        let comfort = hold::music(None)?;
+        let settings = settings(config, &tenant, mind.clone(), comfort.into());
         let services = Services {
             asr: Arc::new(asr),
             tts,
@@ -162,10 +169,14 @@ impl Shared {
 pub fn check_recognizer(asr: &config::Asr) -> Verdict {
     let source = model_source(asr);
     match Whisper::open(&source, &Options { workers: 1, ..Options::default() }) {
-        Ok(_) => Verdict::Good(format!("{source} loads")),
+        Ok(_) => Verdict::Good(match &asr.model {
+            Model::Embedded => "the embedded model loads".into(),
+            Model::File(path) => format!("{} loads", path.display()),
+        }),
         Err(error) => Verdict::Wrong(
             error.to_string(),
-            "set `asr.model` to \"embedded\" or to a whole ggml whisper file (`nightline models list`)".into(),
+            "set `asr.model` to \"embedded\" or to a whole ggml whisper file (`nightline models list`)"
+                .into(),
         ),
     }
 }
@@ -179,6 +190,10 @@ pub fn check_voice(tts: &config::Tts) -> Verdict {
             "install espeak-ng-data and libespeak-ng1, or name another voice in `tts.voice`".into(),
         ),
     }
+}
+
+fn open_voice(tts: &config::Tts) -> Result<Mouth, voices::Error> {
+    Mouth::open(&[&tts.voice], &crate::tts::Options::default())
 }
 
 fn model_source(asr: &config::Asr) -> ModelSource {
@@ -219,7 +234,12 @@ fn call_info(tenant: &str, door: &str, from: &str, to: &str) -> CallInfo {
     }
 }
 
-fn settings(config: &Config, tenant: &Arc<Tenant>, mind: Arc<dyn crate::dialogue::Mind>) -> Settings {
+fn settings(
+    config: &Config,
+    tenant: &Arc<Tenant>,
+    mind: Arc<dyn crate::dialogue::Mind>,
+    comfort: Arc<[i16]>,
+) -> Settings {
     let turns = &config.turns;
     let lang = if config.asr.language == "en" { Lang::En } else { Lang::Zh };
     let default = Silences::default();
@@ -243,7 +263,7 @@ fn settings(config: &Config, tenant: &Arc<Tenant>, mind: Arc<dyn crate::dialogue
         phrases: Arc::new(phrases(tenant, lang)),
         lexicon: Arc::new(TenantLexicon(tenant.clone())),
         mind,
-        comfort: crate::tts::voices::comfort(),
+        comfort,
     }
 }
 

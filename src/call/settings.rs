@@ -53,7 +53,12 @@ pub struct BargeIn {
 
 impl Default for BargeIn {
     fn default() -> Self {
-        Self { enabled: true, content: 2, length: Duration::from_millis(2500), verdict: Duration::from_millis(900) }
+        Self {
+            enabled: true,
+            content: 2,
+            length: Duration::from_millis(2500),
+            verdict: Duration::from_millis(900),
+        }
     }
 }
 

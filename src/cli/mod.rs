@@ -100,14 +100,16 @@ impl Cli {
             Command::Replay(args) => with_config(file, |config| args.run(config)),
             Command::Demo(args) => with_config(file, |config| block_on(args.run(config))),
             Command::Doctor(args) => with_config(file, |config| {
-                block_on(async { Ok(args.run(&config, doctor_checks(&config), &mut io::stdout().lock()).await?) })
+                block_on(async {
+                    Ok(args.run(&config, doctor_checks(&config), &mut io::stdout().lock()).await?)
+                })
             }),
             Command::Calls(command) => with_store(file, async |store: &Store| {
                 command.run(store, &mut io::stdout().lock(), &mut io::stderr().lock()).await
             }),
-            Command::Callbacks(command) => with_store(file, async |store: &Store| {
-                command.run(store, &mut io::stdout().lock(), &mut io::stderr().lock()).await
-            }),
+            Command::Callbacks(command) => {
+                with_store(file, async |store: &Store| command.run(store, &mut io::stdout().lock()).await)
+            }
         }
     }
 }

@@ -167,7 +167,9 @@ impl Session {
                 reply: Box::new(move |result| send(Input::Transcript { id, purpose, result })),
             }),
             Output::Think { turn, ask } => {
-                self.services.mind.think(*ask, Box::new(move |thought| send(Input::Thought { turn, thought })));
+                self.services
+                    .mind
+                    .think(*ask, Box::new(move |thought| send(Input::Thought { turn, thought })));
             }
             Output::Synthesize { id, text, cancelled } => self.services.tts.speak(Request {
                 text,
@@ -187,7 +189,8 @@ impl Session {
 /// True for the last reply to a request.
 fn is_last_reply(input: &Input) -> bool {
     match input {
-        Input::Transcript { purpose: Purpose::Final | Purpose::Partial, .. } | Input::CallbackStored { .. } => true,
+        Input::Transcript { purpose: Purpose::Final | Purpose::Partial, .. }
+        | Input::CallbackStored { .. } => true,
         Input::Thought { thought, .. } => matches!(thought, Thought::Decided(_)),
         Input::Speech { piece, .. } => matches!(piece, Piece::Done | Piece::Failed(_)),
         _ => false,
