@@ -198,9 +198,9 @@ pub struct Turns {
     pub max_silence: Duration,
     /// Whether the caller may speak over the bot.
     pub barge_in: bool,
-    /// Caller speech that pauses the bot, 20..=2000 ms.
-    pub barge_in_speech: Duration,
-    /// A barge-in that is not judged by then counts as real, 100..=5000 ms.
+    /// Speech over the bot of this length is a barge-in whatever the words, 300..=10000 ms.
+    pub barge_in_length: Duration,
+    /// Silence after which speech over the bot that gave no words is taken for noise, 100..=5000 ms.
     pub barge_in_verdict: Duration,
     /// Silence of the caller after which the bot asks again, 2..=120 s.
     pub no_input: Duration,

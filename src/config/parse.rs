@@ -327,7 +327,7 @@ impl Check<'_> {
             min_silence,
             max_silence,
             barge_in: turns.barge_in,
-            barge_in_speech: self.millis("turns.barge_in_speech_ms", turns.barge_in_speech_ms, 20..=2000),
+            barge_in_length: self.millis("turns.barge_in_length_ms", turns.barge_in_length_ms, 300..=10_000),
             barge_in_verdict: self.millis("turns.barge_in_verdict_ms", turns.barge_in_verdict_ms, 100..=5000),
             no_input: self.seconds("turns.no_input_s", turns.no_input_s, 2..=120),
         }

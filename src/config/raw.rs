@@ -146,9 +146,9 @@ pub struct Turns {
     pub max_silence_ms: Millis,
     /// Whether the caller may speak over the bot.
     pub barge_in: bool,
-    /// Caller speech that pauses the bot.
-    pub barge_in_speech_ms: Millis,
-    /// A barge-in that is not judged by then counts as real.
+    /// Speech over the bot of this length is a barge-in whatever the words.
+    pub barge_in_length_ms: Millis,
+    /// Silence after which speech over the bot that gave no words is taken for noise.
     pub barge_in_verdict_ms: Millis,
     /// Silence of the caller after which the bot asks again.
     pub no_input_s: Secs,
@@ -308,11 +308,11 @@ impl Default for Seats {
 impl Default for Turns {
     fn default() -> Self {
         Self {
-            min_silence_ms: Millis(200),
+            min_silence_ms: Millis(220),
             max_silence_ms: Millis(1600),
             barge_in: true,
-            barge_in_speech_ms: Millis(120),
-            barge_in_verdict_ms: Millis(500),
+            barge_in_length_ms: Millis(2500),
+            barge_in_verdict_ms: Millis(900),
             no_input_s: Secs(8),
         }
     }
