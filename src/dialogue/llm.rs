@@ -330,13 +330,14 @@ async fn cancelled(ask: &Ask) {
 
 fn prompt(tenant: &Tenant, found: &Ranking, lang: Lang) -> String {
     let entries = tenant.knowledge.entries();
-    let knowledge: String = found
+    let knowledge: Vec<String> = found
         .hits
         .iter()
         .take(GIVEN)
         .map(|h| &entries[h.entry])
-        .map(|e| format!("- {}: {}\n", e.title(lang), e.answer(lang)))
+        .map(|e| format!("- {}: {}", e.title(lang), e.answer(lang)))
         .collect();
+    let knowledge = knowledge.join("\n");
     let forbidden = tenant.config.style.forbidden.join("、");
     match lang {
         Lang::Zh => format!(
