@@ -165,7 +165,7 @@ impl LightMind {
             return reply;
         }
         let found = self.retrieve(ask);
-        let confidence = self.confidence(ask, &found);
+        let confidence = confidence(ask, &found);
         if let Some(hit) = found.hits.first() {
             let entry = &self.tenant.knowledge.entries()[hit.entry];
             let limit =
@@ -214,13 +214,6 @@ impl LightMind {
         let mut joined = self.index.search(&format!("{} {text}", before.text));
         joined.confidence *= 0.95;
         if joined.confidence > alone.confidence { joined } else { alone }
-    }
-
-    /// Fuses retrieval, recogniser and repetition.
-    pub(super) fn confidence(&self, ask: &Ask, found: &Ranking) -> f32 {
-        let heard = 0.6 + 0.4 * (ask.transcript.confidence / 0.75).clamp(0.0, 1.0);
-        let helped = if repeated(ask) { 0.6 } else { 1.0 };
-        found.confidence * heard * helped
     }
 
     /// After "do you mean A or B": which of them it is; [`None`] if the caller said something else.
@@ -282,6 +275,13 @@ fn repeated(ask: &Ask) -> bool {
             let shared = now.iter().filter(|n| then.contains(n)).count();
             shared * 100 >= 85 * now.len().max(then.len())
         })
+}
+
+/// Fuses retrieval, recogniser and repetition.
+pub(super) fn confidence(ask: &Ask, found: &Ranking) -> f32 {
+    let heard = 0.6 + 0.4 * (ask.transcript.confidence / 0.75).clamp(0.0, 1.0);
+    let helped = if repeated(ask) { 0.6 } else { 1.0 };
+    found.confidence * heard * helped
 }
 
 /// Streams a reply; a cancelled asker gets only the decision.

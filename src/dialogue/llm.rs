@@ -312,7 +312,7 @@ impl Shared {
         }
         // An answer that rests on no entry is worth little, however sure retrieval was.
         let rests = if sources.is_empty() { 0.3 } else { 0.7 + 0.3 * overlap.min(1.0) };
-        let confidence = self.light.confidence(ask, found).max(0.6 * overlap) * rests;
+        let confidence = light::confidence(ask, found).max(0.6 * overlap) * rests;
         let topic = match act {
             Act::Handoff(_) => "handoff".to_owned(),
             _ => topic.unwrap_or_else(|| "other".to_owned()),
