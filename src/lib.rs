@@ -5,9 +5,18 @@
 
 pub mod asr;
 pub mod call;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod dialogue;
+pub mod driver;
+pub mod leg;
 pub mod media;
 pub mod qa;
 pub mod record;
+pub mod server;
+pub mod services;
+pub mod sim;
+pub mod store;
 pub mod tts;
+pub mod ua;

@@ -1,1 +1,3 @@
 //! The SIP and RTP edge of Nightline: signalling, sessions, media transport.
+
+pub mod rtp;

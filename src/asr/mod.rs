@@ -2,6 +2,14 @@
 //!
 //! A [`Recognizer`] is a bounded pool shared by all calls. It takes a [`Job`] and answers it exactly once.
 
+pub mod ggml;
+pub mod models;
+pub mod whisper;
+
+mod decode;
+mod pool;
+mod text;
+
 use std::sync::Arc;
 
 use crate::clock::Time;
@@ -25,7 +33,8 @@ pub struct Job {
     pub deadline: Time,
     /// Language by ISO 639-1 code (`zh`, `en`).
     pub language: &'static str,
-    /// Called once from a worker thread with the outcome. Must not block.
+    /// Called once with the outcome, from a worker thread, or from within [`Recognizer::submit`] when the job is not taken.
+    /// Must not block.
     pub reply: Box<dyn FnOnce(Result<Transcript, Error>) + Send>,
 }
 

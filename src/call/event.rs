@@ -40,7 +40,7 @@ pub enum EventKind {
     Answered,
     /// The caller began to speak.
     SpeechStarted,
-    /// The caller stopped speaking (last speech frame).
+    /// The end of the caller's utterance was decided.
     SpeechEnded,
     /// Words so far, not final.
     Partial {

@@ -1,3 +1,292 @@
 //! The sans-IO core of one call.
+//!
+//! [`Call`] takes [`Input`]s with their time and gives [`Output`]s: no sockets, no clock, no tasks, no locks. The driver
+//! calls [`Call::handle`] and drains [`Call::poll`]; the same core runs live, in simulation and in replay.
+//!
+//! Every turn of the bot has a number. What arrives for a turn that is no longer wanted is dropped on arrival, so nothing
+//! ever waits for a cancellation.
 
+pub mod endpointing;
 pub mod event;
+mod handoff;
+mod hear;
+pub mod io;
+pub mod listening;
+pub mod playout;
+pub mod settings;
+mod speak;
+#[cfg(test)]
+mod tests;
+pub mod timers;
+pub mod turn;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use self::event::{Disposition, Event, EventKind, LegId, TurnId};
+use self::handoff::{Asking, Handoff};
+use self::hear::Pending;
+pub use self::io::{ClauseId, HearingId, Input, Output, SeatNews};
+use self::listening::Listening;
+pub use self::listening::VoiceActivity;
+pub use self::settings::{Lexicon, Phrases, Settings};
+use self::timers::{Timer, Timers};
+use self::turn::{BotTurn, Then};
+use crate::clock::Time;
+use crate::dialogue::Said;
+use crate::media::Frame;
+
+/// One call: everything it knows and decides.
+pub struct Call {
+    settings: Settings,
+    caller_number: Option<String>,
+    outputs: VecDeque<Output>,
+    now: Time,
+    timers: Timers,
+    stage: Stage,
+    listening: Listening,
+    /// The turn being spoken (or about to be).
+    speaking: Option<BotTurn>,
+    /// The turn that is speculated while the caller may still go on.
+    pending: Option<Pending>,
+    /// True while the turn being spoken is paused for the caller.
+    barging_in: bool,
+    asking: Asking,
+    clarified: bool,
+    history: Vec<Said>,
+    /// Words of the caller whose answer was withdrawn before a sound of it had left.
+    carried: String,
+    last_turn: u32,
+    prompts: usize,
+    held: bool,
+    comfort_at: usize,
+    attempts: u32,
+    /// Turns in a row that came to nothing because the mind or the voice failed.
+    stalled: u8,
+    ending: Ending,
+}
+
+/// Where the call stands.
+enum Stage {
+    /// Caller and bot talk.
+    Talking,
+    /// A seat is being brought in; the caller waits.
+    Handoff(Box<Handoff>),
+    /// Caller and seat talk.
+    Bridged,
+    /// Nothing more follows.
+    Over,
+}
+
+/// What the disposition is made of.
+#[derive(Default)]
+struct Ending {
+    answered: bool,
+    transferred: bool,
+    booked: bool,
+    spoke: bool,
+}
+
+impl Call {
+    /// A call that is answered now: it begins with the notice and the greeting.
+    ///
+    /// `caller_number` is what the network gave, if it is a telephone number.
+    pub fn new(
+        settings: Settings,
+        vad: Box<dyn VoiceActivity>,
+        caller_number: Option<String>,
+        now: Time,
+    ) -> Self {
+        let mut call = Self {
+            listening: Listening::new(vad, settings.hearing),
+            settings,
+            caller_number,
+            outputs: VecDeque::new(),
+            now,
+            timers: Timers::default(),
+            stage: Stage::Talking,
+            speaking: None,
+            pending: None,
+            barging_in: false,
+            asking: Asking::Nothing,
+            clarified: false,
+            history: Vec::new(),
+            carried: String::new(),
+            last_turn: 0,
+            prompts: 0,
+            held: false,
+            comfort_at: 0,
+            attempts: 0,
+            stalled: 0,
+            ending: Ending::default(),
+        };
+        call.event(EventKind::Answered);
+        call.greet();
+        call
+    }
+
+    /// Takes what happened at `now`. Times never go back.
+    pub fn handle(&mut self, now: Time, input: Input) {
+        if matches!(self.stage, Stage::Over) {
+            return;
+        }
+        self.now = now;
+        match input {
+            Input::Tick { caller, seat } => self.tick(&caller, seat.as_ref()),
+            Input::Dtmf { leg, digit } => self.key(leg, digit),
+            Input::Hold { leg, held } => self.hold(leg, held),
+            Input::Transcript { id, purpose, result } => self.transcript(id, purpose, result),
+            Input::Thought { turn, thought } => self.thought(turn, thought),
+            Input::Speech { id, piece } => self.speech(id, piece),
+            Input::Seat { attempt, news } => self.seat(attempt, news),
+            Input::CallbackStored { result } => self.callback_stored(result),
+            Input::CallerGone { dead_line } => self.caller_gone(dead_line),
+            Input::Shutdown => self.end(Some(Disposition::Failed)),
+        }
+    }
+
+    /// What shall happen next, until there is nothing left.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// True once the call has ended.
+    pub fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over)
+    }
+
+    fn tick(&mut self, caller: &Frame, seat: Option<&Frame>) {
+        if matches!(self.stage, Stage::Talking) && !self.held {
+            self.listen(caller);
+        }
+        self.expire_timers();
+        self.finish_turn();
+        self.advance_handoff();
+        self.watch_silence();
+        if matches!(self.stage, Stage::Over) {
+            return;
+        }
+        let to_caller = match (&self.stage, seat) {
+            (Stage::Bridged, Some(seat)) => *seat,
+            _ => self.frame_for_caller(),
+        };
+        self.outputs.push_back(Output::Play { leg: LegId::Caller, frame: to_caller });
+        if seat.is_some() {
+            let frame = self.frame_for_seat(caller);
+            self.outputs.push_back(Output::Play { leg: LegId::Seat, frame });
+        }
+    }
+
+    fn expire_timers(&mut self) {
+        for timer in Timer::ALL {
+            if self.timers.take_expired(timer, self.now) {
+                match timer {
+                    Timer::NoInput => self.prompt_silent_caller(),
+                    Timer::Stalled => self.give_up_turn(),
+                    Timer::SeatRing | Timer::SeatAccept => self.seat_timed_out(),
+                    Timer::SeatRepeat => self.repeat_seat_keys(),
+                    Timer::CallbackStore => {
+                        self.callback_stored(Err("the store did not answer in time".into()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Keeps the timers running that guard against silence: exactly while both sides are silent, and exactly while the bot
+    /// has a turn but nothing to play.
+    fn watch_silence(&mut self) {
+        let stalled = !self.held && self.speaking.as_ref().is_some_and(BotTurn::is_stalled);
+        self.run_timer_while(stalled, Timer::Stalled, self.settings.thinking);
+        let quiet = matches!(self.stage, Stage::Talking)
+            && !self.held
+            && self.speaking.is_none()
+            && self.pending.is_none()
+            && self.listening.utterance().is_none()
+            && !self.timers.is_set(Timer::CallbackStore);
+        self.run_timer_while(quiet, Timer::NoInput, self.settings.no_input);
+    }
+
+    fn run_timer_while(&mut self, condition: bool, timer: Timer, length: Duration) {
+        if !condition {
+            self.timers.stop(timer);
+        } else if !self.timers.is_set(timer) {
+            self.timers.set(timer, self.now + length);
+        }
+    }
+
+    fn key(&mut self, leg: LegId, digit: char) {
+        self.event(EventKind::Dtmf { leg, digit });
+        match (leg, &self.stage) {
+            (LegId::Caller, Stage::Talking) => self.caller_key(digit),
+            (LegId::Seat, Stage::Handoff(_)) => self.seat_key(digit),
+            _ => {}
+        }
+    }
+
+    fn hold(&mut self, leg: LegId, held: bool) {
+        self.event(EventKind::Hold { leg, held });
+        if leg == LegId::Caller {
+            self.held = held;
+            if let Some(turn) = &mut self.speaking {
+                if held { turn.playout.pause() } else { turn.playout.resume() }
+            }
+            self.barging_in = false;
+            self.drop_pending();
+            self.listening.take();
+        }
+    }
+
+    fn caller_gone(&mut self, dead_line: bool) {
+        self.release_seat_for_gone_caller();
+        let silent = dead_line && !self.ending.spoke;
+        self.end(silent.then_some(Disposition::Silent));
+    }
+
+    /// Ends the call; the disposition follows from what happened unless given.
+    fn end(&mut self, disposition: Option<Disposition>) {
+        if matches!(self.stage, Stage::Over) {
+            return;
+        }
+        self.drop_pending();
+        self.cut_turn();
+        if matches!(self.stage, Stage::Handoff(_) | Stage::Bridged) {
+            self.outputs.push_back(Output::HangUpSeat);
+        }
+        let happened = match &self.ending {
+            e if e.transferred => Disposition::Transferred,
+            e if e.booked => Disposition::Callback,
+            e if e.answered => Disposition::Contained,
+            _ => Disposition::Abandoned,
+        };
+        let disposition = match disposition {
+            Some(Disposition::Silent) if happened != Disposition::Abandoned => happened,
+            other => other.unwrap_or(happened),
+        };
+        self.event(EventKind::Ended { disposition });
+        self.outputs.push_back(Output::HangUp);
+        self.stage = Stage::Over;
+    }
+
+    fn next_turn(&mut self) -> TurnId {
+        self.last_turn += 1;
+        TurnId(self.last_turn)
+    }
+
+    fn event(&mut self, kind: EventKind) {
+        self.outputs.push_back(Output::Event(Event { at: self.now, kind }));
+    }
+
+    fn fault(&mut self, part: &str, error: impl ToString) {
+        self.event(EventKind::Fault { part: part.into(), error: error.to_string() });
+    }
+
+    fn greet(&mut self) {
+        let phrases = self.settings.phrases.clone();
+        let mut clauses = phrases.notice.clone();
+        let protected = clauses.len();
+        clauses.extend_from_slice(&phrases.greeting);
+        let id = self.next_turn();
+        self.start_turn(BotTurn::saying(id, clauses, protected, Then::Listen));
+    }
+}

@@ -3,6 +3,22 @@
 //! A [`Mind`] is shared by all calls. It is given the whole [`Ask`] each turn and streams [`Thought`]s; it keeps nothing of a
 //! call between turns.
 
+pub mod clause;
+pub mod engine;
+mod front;
+pub mod intent;
+pub mod knowledge;
+pub mod lexicon;
+pub mod light;
+pub mod llm;
+pub mod phrases;
+pub mod retrieval;
+pub mod slots;
+pub mod source;
+mod summary;
+pub mod tenant;
+pub mod text;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 

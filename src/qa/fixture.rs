@@ -216,6 +216,32 @@ impl Fixture {
         Ok(Self::parse(&name, &file, &source, voice)?)
     }
 
+    /// A caller who speaks a whole WAV (8 kHz mono 16-bit) from the answer on, without listening, and then hangs up.
+    pub fn flat(wav: &Path) -> Result<Self, Error> {
+        let voice = voice::load(wav)
+            .map_err(|message| Error::Recording { file: wav.display().to_string(), message })?;
+        let name = wav.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let step = |action| Step {
+            cue: Cue::AfterPrevious { after: Duration::ZERO },
+            action,
+            timeout: Duration::from_secs(20),
+        };
+        let whole = Utterance { text: name.clone(), span: 0..voice.len(), expects_answer: false };
+        Ok(Self {
+            title: name.clone(),
+            name,
+            language: "zh".into(),
+            shows: Vec::new(),
+            seat: Seat::default(),
+            network: Network::default(),
+            stay: Duration::ZERO,
+            steps: vec![step(Action::Say(whole)), step(Action::HangUp)],
+            expect: Expect::default(),
+            voice,
+            room: 0..0,
+        })
+    }
+
     /// All fixtures of a folder, by name.
     pub fn load_all(folder: &Path) -> Result<Vec<Self>, Error> {
         let unreadable = |error| Error::Unreadable { file: folder.display().to_string(), error };

@@ -312,6 +312,7 @@ fn record(turns: Vec<TurnRecord>) -> CallRecord {
         }),
         callback: None,
         dtmf: String::new(),
+        held_ms: 0,
         faults: Vec::new(),
         media: Vec::new(),
         recording: None,

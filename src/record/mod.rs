@@ -1,9 +1,18 @@
 //! What stays of a call: its recording and its record.
 
+mod fold;
+pub mod pii;
+mod save;
+pub mod wav;
+
 use serde::{Deserialize, Serialize};
 
 use crate::call::event::{Disposition, Event, HandoffOutcome, Timings};
 use crate::dialogue::{Act, Reason, Tier, Who};
+
+pub use fold::{Folder, fold};
+pub use pii::Pii;
+pub use save::{SaveError, json_path, save, wav_path};
 
 /// Who called whom, known before the first frame.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +53,9 @@ pub struct CallRecord {
     pub callback: Option<CallbackRecord>,
     /// Keys that the caller pressed.
     pub dtmf: String,
+    /// How long legs were on hold, milliseconds.
+    #[serde(default)]
+    pub held_ms: u64,
     /// Survived failures, as `part: error`.
     pub faults: Vec<String>,
     /// Per leg (`caller`, `seat`): what RTP and RTCP said.

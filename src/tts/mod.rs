@@ -3,6 +3,21 @@
 //! A [`Synthesizer`] is a bounded pool shared by all calls. It takes one clause at a time and streams audio with the
 //! span of text that each piece speaks: the span is what makes "heard" exact.
 
+mod cache;
+pub mod clause;
+pub mod espeak;
+pub mod hold;
+mod http;
+mod mouth;
+pub mod normalize;
+pub mod pinyin;
+mod rate;
+mod shape;
+pub mod voices;
+
+pub use cache::CacheStats;
+pub use mouth::{Mouth, Options};
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -1,0 +1,48 @@
+# The commands that README names. On a bare Debian 12 with Rust, `make demo` is all it takes.
+
+CARGO ?= cargo
+CONFIG ?= $(wildcard nightline.toml)
+# Only used when CI runs the tests: which nextest profile.
+PROFILE ?= default
+
+.PHONY: help demo serve test test-rust test-peers bench lint fmt setup setup-test
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: ## A real call over loopback: asks, interrupts, asks for a person
+	@scripts/setup demo
+	@scripts/demo
+
+serve: ## Answer calls, with nightline.toml if it is there
+	@scripts/setup demo
+	$(CARGO) run --release --locked -- serve $(if $(CONFIG),--config $(CONFIG))
+
+test: ## All tests, also those with real SIP phones
+	@$(MAKE) --no-print-directory test-rust
+	@$(MAKE) --no-print-directory test-peers
+
+test-rust: setup-test
+	$(CARGO) nextest run --workspace --locked --profile $(PROFILE)
+	$(CARGO) test --workspace --locked --doc
+
+test-peers: setup-test
+	tests/peers/run
+
+bench: ## The benchmarks; results are explained in benches/RESULTS.md
+	@scripts/setup demo
+	$(CARGO) bench --workspace --locked
+
+lint: ## Formatting, clippy, and licences if cargo-deny is there
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --locked check bans licenses sources; \
+	else echo "cargo-deny is not installed: licences are not checked (cargo install cargo-deny --locked)"; fi
+
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+setup: setup-test ## Install what building and testing need (Debian; asks sudo if you are not root)
+
+setup-test:
+	@scripts/setup test

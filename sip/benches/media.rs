@@ -1,0 +1,43 @@
+//! What one call's media costs every 20 ms: a packet taken, a frame pulled, a frame pushed. No sockets.
+
+use std::hint::black_box;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use nightline_sip::rtp::{Accepts, FRAME, Law, MAX_PACKET, Receiver, Sender};
+
+fn tick(c: &mut Criterion) {
+    for law in [Law::A, Law::Mu] {
+        for (name, lost) in [("clean", 0), ("every tenth packet lost", 10)] {
+            c.bench_function(&format!("{law:?}-law, {name}"), |b| {
+                #[expect(clippy::disallowed_methods, reason = "the origin of the benchmark's own time")]
+                let mut now = Instant::now();
+                let from = SocketAddr::from(([192, 0, 2, 1], 4_000));
+                let payload_type = law.payload_type();
+                let accepts =
+                    Accepts { law, payload_type, dtmf_payload_type: Some(101), cn_payload_type: None };
+                let mut receiver = Receiver::new(now, from, accepts);
+                let mut sender = Sender::new(law, payload_type, Some(101));
+                let mut packet = [0; MAX_PACKET];
+                let mut audio = [0i16; FRAME];
+                let mut count = 0u32;
+                b.iter(|| {
+                    now += Duration::from_millis(20);
+                    count += 1;
+                    for (at, sample) in audio.iter_mut().enumerate() {
+                        *sample = ((count.wrapping_mul(160) + at as u32) % 73 * 200) as i16;
+                    }
+                    let length = sender.frame(now, &audio, &mut packet);
+                    if lost == 0 || count % lost != 0 {
+                        receiver.packet(now, from, &packet[..length]).expect("a packet in time");
+                    }
+                    black_box(receiver.pull(now))
+                });
+            });
+        }
+    }
+}
+
+criterion_group!(benches, tick);
+criterion_main!(benches);

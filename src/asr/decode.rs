@@ -1,0 +1,350 @@
+//! One utterance through whisper.cpp, on one thread: cut to the context, decode greedily, judge.
+
+use std::collections::HashMap;
+use std::ffi::{c_int, c_void};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use whisper_rs::whisper_rs_sys as sys;
+use whisper_rs::{FullParams, SamplingStrategy, WhisperContext, WhisperState};
+
+use super::ggml::Header;
+use super::pool::Decode;
+use super::text::{Piece, confidence, merge, repetition};
+use super::{Error, Transcript};
+use crate::media::RATE;
+
+/// Shortest audio that whisper.cpp can take: 100 ms. Below 200 samples it reads out of bounds.
+const SHORTEST: usize = RATE as usize / 10;
+/// Samples of one encoder position: 20 ms.
+const POSITION: usize = 320;
+/// Audio whose loudest sample is below this (−60 dBFS) is silence and not worth a decoding.
+const SILENCE: u16 = 33;
+/// Above this probability of no speech the utterance is empty.
+const NO_SPEECH: f32 = 0.5;
+/// Below this confidence the words are the decoder's invention: on 200 telephone utterances at 10 and 20 dB no right one came
+/// below 0.3, and no wrong one below 0.12.
+const INVENTED: f32 = 0.1;
+/// Tokens a second that a person can speak; a character is one to three tokens.
+const TOKENS_A_SECOND: f32 = 10.0;
+
+/// What all workers share.
+pub(super) struct Model {
+    pub(super) context: WhisperContext,
+    pub(super) header: Header,
+    /// Tokens that precede every utterance, to steer style. Empty for models with a fitted context.
+    pub(super) prompt: Vec<c_int>,
+}
+
+impl Model {
+    /// Whether the model was trained with a variable audio context. The published models were not: all have 1500 positions.
+    pub(super) fn fitted(&self) -> bool {
+        self.header.n_audio_ctx != 1500
+    }
+
+    /// Encoder positions for `samples`. A model with variable context decodes best, and fastest, with as few as hold the
+    /// audio and six more. The published ones begin to loop: they get 128 more, and at least 384.
+    fn audio_context(&self, samples: usize) -> c_int {
+        let positions = samples.div_ceil(POSITION) as c_int;
+        let wanted = if self.fitted() { positions + 6 } else { ((positions + 7) / 8 * 8 + 128).max(384) };
+        wanted.min(self.header.n_audio_ctx)
+    }
+
+    /// Samples that fit into the context at once.
+    fn longest(&self) -> usize {
+        (self.header.n_audio_ctx as usize - 6) * POSITION
+    }
+}
+
+/// A worker's decoder.
+pub(super) struct Decoder {
+    model: Arc<Model>,
+    state: WhisperState,
+    /// Made once for each language: setting the language allocates a string that is never freed.
+    parameters: HashMap<&'static str, FullParams<'static, 'static>>,
+}
+
+impl Decoder {
+    pub(super) fn new(model: Arc<Model>) -> Result<Self, whisper_rs::WhisperError> {
+        let state = model.context.create_state()?;
+        Ok(Self { model, state, parameters: HashMap::new() })
+    }
+
+    fn parameters(&mut self, language: &'static str) -> Result<FullParams<'static, 'static>, Error> {
+        if let Some(known) = self.parameters.get(language) {
+            return Ok(known.clone());
+        }
+        if !language.bytes().all(|b| b.is_ascii_lowercase()) || whisper_rs::get_lang_id(language).is_none() {
+            return Err(Error::Engine(format!(
+                "whisper knows no language `{language}`; use a code like `zh`"
+            )));
+        }
+        if !self.model.header.multilingual() && language != "en" {
+            return Err(Error::Engine(format!(
+                "the model is for English only and was asked for `{language}`"
+            )));
+        }
+        let mut parameters = FullParams::new(SamplingStrategy::Greedy { best_of: 1 });
+        parameters.set_language(Some(language));
+        parameters.set_n_threads(1);
+        parameters.set_no_context(true);
+        parameters.set_no_timestamps(true);
+        parameters.set_single_segment(true);
+        parameters.set_temperature_inc(0.0);
+        // An utterance without words must be able to end at once.
+        parameters.set_suppress_blank(false);
+        // whisper.cpp drops a segment by a no-speech probability that it takes from the wrong row of the logits.
+        parameters.set_no_speech_thold(2.0);
+        parameters.set_print_progress(false);
+        parameters.set_print_realtime(false);
+        parameters.set_print_special(false);
+        parameters.set_print_timestamps(false);
+        self.parameters.insert(language, parameters.clone());
+        Ok(parameters)
+    }
+
+    /// Decodes one stretch that fits the context, with `audio_context` encoder positions.
+    fn pass(
+        &mut self,
+        audio: &[f32],
+        audio_context: c_int,
+        language: &'static str,
+        abort: &AtomicBool,
+    ) -> Result<Pass, Error> {
+        let mut parameters = self.parameters(language)?;
+        let model = Arc::clone(&self.model);
+        let mut listener = Listener::new(&model);
+        parameters.set_audio_ctx(audio_context);
+        let seconds = audio.len() as f32 / RATE as f32;
+        parameters.set_max_tokens((seconds * TOKENS_A_SECOND) as c_int + 16);
+        if !model.prompt.is_empty() {
+            parameters.set_tokens(&model.prompt);
+        }
+        // SAFETY: both callbacks run on this thread inside of `full`; `abort` and `listener` outlive it. whisper.cpp keeps the
+        // parameters no longer than the call.
+        unsafe {
+            parameters.set_abort_callback(Some(aborted));
+            parameters.set_abort_callback_user_data(std::ptr::from_ref(abort).cast_mut().cast());
+            parameters.set_filter_logits_callback(Some(listen));
+            parameters.set_filter_logits_callback_user_data((&raw mut listener).cast());
+        }
+        let outcome = self.state.full(parameters, audio);
+        if abort.load(Ordering::Relaxed) {
+            return Err(Error::Engine("aborted".into()));
+        }
+        outcome.map_err(|e| Error::Engine(format!("whisper.cpp: {e}")))?;
+
+        let mut pieces = Vec::new();
+        for segment in self.state.as_iter() {
+            for token in (0..segment.n_tokens()).filter_map(|i| segment.get_token(i)) {
+                if token.token_id() < listener.end {
+                    let bytes = token.to_bytes().map_err(|e| Error::Engine(format!("whisper.cpp: {e}")))?;
+                    pieces.push(Piece {
+                        id: token.token_id(),
+                        bytes: bytes.to_vec(),
+                        probability: token.token_probability(),
+                    });
+                }
+            }
+        }
+        let mut looped = false;
+        if let Some(keep) = repetition(&pieces.iter().map(|piece| piece.id).collect::<Vec<_>>()) {
+            pieces.truncate(keep);
+            looped = true;
+        }
+        Ok(Pass { pieces, no_speech: listener.no_speech, looped })
+    }
+}
+
+impl Decode for Decoder {
+    fn decode(
+        &mut self,
+        audio: &[i16],
+        language: &'static str,
+        abort: &AtomicBool,
+    ) -> Result<Transcript, Error> {
+        if audio.len() < SHORTEST {
+            return Err(Error::TooShort(audio.len()));
+        }
+        let mut tokens = Vec::new();
+        let (mut no_speech, mut looped) = (1.0_f32, false);
+        for range in chunks(audio, self.model.longest()) {
+            let chunk = &audio[range];
+            if chunk.iter().all(|sample| sample.unsigned_abs() < SILENCE) {
+                continue;
+            }
+            let samples: Vec<f32> = chunk.iter().map(|&sample| f32::from(sample) / 32_768.0).collect();
+            let context = self.model.audio_context(samples.len());
+            let mut pass = self.pass(&samples, context, language, abort)?;
+            if !self.model.fitted() && pass.doubtful() && context < self.model.header.n_audio_ctx {
+                pass = self.pass(&samples, self.model.header.n_audio_ctx, language, abort)?;
+            }
+            no_speech = no_speech.min(pass.no_speech);
+            looped |= pass.looped;
+            tokens.extend(merge(&pass.pieces));
+        }
+        let text: String = tokens.iter().map(|token| token.text.as_str()).collect();
+        let text = text.trim().to_owned();
+        // Words out of a loop are rarely what was said.
+        let confidence = confidence(&tokens, no_speech) * if looped { 0.5 } else { 1.0 };
+        if text.is_empty() || confidence < INVENTED {
+            return Ok(Transcript { no_speech, ..Transcript::default() });
+        }
+        Ok(Transcript { text, confidence, tokens, no_speech })
+    }
+
+    fn recover(&mut self) -> Result<(), Error> {
+        let state = self.model.context.create_state();
+        self.state = state.map_err(|e| Error::Engine(format!("no new state: {e}")))?;
+        Ok(())
+    }
+}
+
+struct Pass {
+    pieces: Vec<Piece>,
+    no_speech: f32,
+    looped: bool,
+}
+
+impl Pass {
+    /// Worth a second pass with the whole context: a loop, or a mean log probability below −1.
+    fn doubtful(&self) -> bool {
+        let sum: f32 = self.pieces.iter().map(|piece| piece.probability.max(1e-6).ln()).sum();
+        self.looped || sum < -(self.pieces.len() as f32)
+    }
+}
+
+/// Looks over the decoder's shoulder before each token.
+struct Listener {
+    vocabulary: usize,
+    end: c_int,
+    nothing: usize,
+    prompt_length: usize,
+    no_speech: f32,
+}
+
+impl Listener {
+    fn new(model: &Model) -> Self {
+        let prompt = if model.prompt.is_empty() {
+            0
+        } else {
+            // The marker of previous text, then at most half of the text context; as in whisper_full_with_state.
+            1 + model.prompt.len().min(model.header.n_text_ctx as usize / 2 - 1)
+        };
+        Self {
+            vocabulary: model.header.n_vocab as usize,
+            end: model.context.token_eot(),
+            nothing: model.context.token_nosp() as usize,
+            prompt_length: prompt + if model.header.multilingual() { 4 } else { 2 },
+            no_speech: 0.0,
+        }
+    }
+
+    /// `first` are the logits of the first token before any filter.
+    fn judge(&mut self, first: &[f32]) {
+        let highest = first.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum: f32 = first.iter().map(|logit| (logit - highest).exp()).sum();
+        let probability = |id: usize| first.get(id).map_or(0.0, |logit| (logit - highest).exp() / sum);
+        let silent = probability(self.nothing) + probability(self.end as usize);
+        self.no_speech = if silent.is_finite() { silent.clamp(0.0, 1.0) } else { 1.0 };
+    }
+}
+
+/// Called by whisper.cpp before each token is chosen. Ends the text when there is no speech or when the decoder loops, by
+/// leaving only the end token possible.
+unsafe extern "C" fn listen(
+    _: *mut sys::whisper_context,
+    state: *mut sys::whisper_state,
+    tokens: *const sys::whisper_token_data,
+    count: c_int,
+    logits: *mut f32,
+    listener: *mut c_void,
+) {
+    // SAFETY: `listener` is the one that `pass` gave; whisper.cpp passes `count` tokens and a row of `vocabulary` logits.
+    let (listener, logits, tokens) = unsafe {
+        let listener = &mut *listener.cast::<Listener>();
+        let logits = std::slice::from_raw_parts_mut(logits, listener.vocabulary);
+        let tokens = if count > 0 { std::slice::from_raw_parts(tokens, count as usize) } else { &[] };
+        (listener, logits, tokens)
+    };
+    let end = if tokens.is_empty() {
+        // SAFETY: after the prompt was decoded the state holds one row of logits for each of its tokens; only the last is
+        // filled in.
+        let first = unsafe {
+            let all = sys::whisper_get_logits_from_state(state);
+            std::slice::from_raw_parts(
+                all.add((listener.prompt_length - 1) * listener.vocabulary),
+                listener.vocabulary,
+            )
+        };
+        listener.judge(first);
+        listener.no_speech > NO_SPEECH
+    } else {
+        repetition(&tokens.iter().map(|token| token.id).collect::<Vec<_>>()).is_some()
+    };
+    if end {
+        logits.fill(f32::NEG_INFINITY);
+        logits[listener.end as usize] = 0.0;
+    }
+}
+
+unsafe extern "C" fn aborted(flag: *mut c_void) -> bool {
+    // SAFETY: `flag` is the AtomicBool that `pass` gave.
+    unsafe { (*flag.cast::<AtomicBool>()).load(Ordering::Relaxed) }
+}
+
+/// Cuts `audio` into pieces of at most `longest` samples, each at the quietest place of the second half of what fits. No
+/// piece is shorter than [`SHORTEST`] unless `audio` is.
+fn chunks(audio: &[i16], longest: usize) -> Vec<Range<usize>> {
+    let mut chunks = Vec::new();
+    let mut start = 0;
+    while audio.len() - start > longest {
+        let latest = (start + longest).min(audio.len() - SHORTEST);
+        let cut = quietest(audio, start + longest / 2..latest);
+        chunks.push(start..cut);
+        start = cut;
+    }
+    chunks.push(start..audio.len());
+    chunks
+}
+
+/// The middle of the 160 ms with the least energy within `range`.
+fn quietest(audio: &[i16], range: Range<usize>) -> usize {
+    const STEP: usize = 320;
+    const STEPS: usize = 8;
+    let energy: Vec<f64> = audio[range.clone()]
+        .chunks(STEP)
+        .map(|chunk| chunk.iter().map(|&sample| f64::from(sample).powi(2)).sum())
+        .collect();
+    let window = |w: &[f64]| w.iter().sum::<f64>();
+    let best = energy.windows(STEPS).enumerate().min_by(|a, b| window(a.1).total_cmp(&window(b.1)));
+    best.map_or(range.end, |(index, _)| (range.start + (index + STEPS / 2) * STEP).min(range.end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_audio_is_cut_at_its_quietest_place() {
+        let mut audio = vec![3_000_i16; 16_000 * 14];
+        audio[16_000 * 8..16_000 * 8 + 4_000].fill(5);
+        let ranges = chunks(&audio, 506 * POSITION);
+        assert_eq!(ranges.len(), 2);
+        let cut = ranges[0].end;
+        assert!((128_000..132_000).contains(&cut), "the cut at {cut} should be inside of the pause");
+        assert_eq!(ranges[1], cut..audio.len());
+    }
+
+    #[test]
+    fn pieces_cover_the_audio_and_fit_the_context() {
+        for length in [SHORTEST, 161_919, 161_920, 161_921, 162_000, 480_000, 1_000_003] {
+            let audio = vec![100_i16; length];
+            let ranges = chunks(&audio, 161_920);
+            assert_eq!((ranges[0].start, ranges.last().map(|r| r.end)), (0, Some(length)));
+            assert!(ranges.windows(2).all(|w| w[0].end == w[1].start), "no gap: {ranges:?}");
+            assert!(ranges.iter().all(|r| (SHORTEST..=161_920).contains(&r.len())), "{ranges:?}");
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Hearing the caller: partials, the speculated answer, barge-in and its undoing, the end of the turn.
+
+use super::Call;
+use super::endpointing::silence_for;
+use super::event::EventKind;
+use super::io::{HearingId, Output};
+use super::listening::{Change, Utterance};
+use super::turn::{Answered, BotTurn};
+use crate::asr::{self, Purpose, Transcript};
+use crate::dialogue::{Ask, Said, Who};
+use crate::media::Frame;
+use std::time::Duration;
+
+/// An answer that is being prepared while the caller may still go on. Nothing of it is heard or remembered before the end of
+/// the caller's turn is confirmed.
+pub(super) struct Pending {
+    pub(super) turn: BotTurn,
+    hearing: HearingId,
+    words: String,
+    confidence: f32,
+}
+
+/// A partial below this confidence says nothing about an interruption.
+const TRUSTED_PARTIAL: f32 = 0.35;
+/// Within this time after its last frame, speech counts as going on.
+const STILL_SPEAKING: Duration = Duration::from_millis(120);
+/// A final is wanted this long after it was asked for.
+const FINAL_DEADLINE: Duration = Duration::from_millis(150);
+/// A partial is wanted this long after it was asked for.
+const PARTIAL_DEADLINE: Duration = Duration::from_millis(300);
+
+impl Call {
+    pub(super) fn listen(&mut self, frame: &Frame) {
+        match self.listening.push(self.now, frame) {
+            Some(Change::Started) => self.caller_started(),
+            Some(Change::Resumed) => self.drop_pending(),
+            Some(Change::Dropped) => self.reject_barge_in(""),
+            None => {}
+        }
+        self.ask_for_words();
+        self.judge_barge_in();
+        self.judge_end_of_turn();
+    }
+
+    pub(super) fn transcript(
+        &mut self,
+        id: HearingId,
+        purpose: Purpose,
+        result: Result<Transcript, asr::Error>,
+    ) {
+        match purpose {
+            Purpose::Partial => self.partial(id, result),
+            Purpose::Final => self.final_words(id, result),
+        }
+    }
+
+    pub(super) fn drop_pending(&mut self) {
+        if let Some(pending) = self.pending.take() {
+            pending.turn.cancel();
+        }
+    }
+
+    fn caller_started(&mut self) {
+        self.event(EventKind::SpeechStarted);
+        self.ending.spoke = true;
+        let withdraw = self.speaking.as_ref().is_some_and(|turn| turn.began.is_none() && turn.is_answer());
+        if withdraw {
+            self.withdraw_answer();
+        } else {
+            self.start_barge_in();
+        }
+    }
+
+    /// The caller goes on before a sound of the answer has left: what was said belongs together with what follows.
+    fn withdraw_answer(&mut self) {
+        if let Some(turn) = self.speaking.take() {
+            turn.cancel();
+            if let Some(said) = self.history.pop_if(|said| said.who == Who::Caller) {
+                self.carried = said.text;
+            }
+        }
+    }
+
+    fn start_barge_in(&mut self) {
+        let Some(turn) = &mut self.speaking else { return };
+        if !self.settings.barge_in.enabled || turn.began.is_none() || turn.is_protected() || turn.playout.is_paused() {
+            return;
+        }
+        turn.playout.pause();
+        let turn = turn.id;
+        self.barging_in = true;
+        self.event(EventKind::BargeInStarted { turn });
+    }
+
+    fn ask_for_words(&mut self) {
+        let purpose = if self.listening.wants_final(self.now, self.settings.silences.speculate) {
+            Purpose::Final
+        } else if self.listening.wants_partial() {
+            Purpose::Partial
+        } else {
+            return;
+        };
+        let patience = if purpose == Purpose::Final { FINAL_DEADLINE } else { PARTIAL_DEADLINE };
+        if let Some(utterance) = self.listening.utterance() {
+            let deadline = self.now + patience;
+            let (id, audio) = (utterance.id, utterance.audio());
+            self.outputs.push_back(Output::Transcribe { id, purpose, audio, deadline });
+        }
+    }
+
+    fn partial(&mut self, id: HearingId, result: Result<Transcript, asr::Error>) {
+        let words =
+            result.ok().filter(|t| !t.text.is_empty() && t.confidence >= TRUSTED_PARTIAL).map(|t| t.text);
+        self.listening.partial_done(id, words.clone());
+        if let Some(text) = words.filter(|_| self.listening.utterance().is_some_and(|u| u.id == id)) {
+            self.event(EventKind::Partial { text });
+            self.judge_barge_in();
+        }
+    }
+
+    fn final_words(&mut self, id: HearingId, result: Result<Transcript, asr::Error>) {
+        let now = self.now;
+        let Some(utterance) = self.listening.utterance_mut().filter(|u| u.id == id) else { return };
+        utterance.transcribed = Some(now);
+        match result {
+            Ok(transcript) => utterance.transcript = Some(transcript),
+            Err(error) => {
+                utterance.transcript = Some(Transcript::default());
+                self.fault("asr", error);
+            }
+        }
+        self.judge_barge_in();
+        self.speculate();
+    }
+
+    /// Prepares the answer to the words as they are now.
+    fn speculate(&mut self) {
+        let Some(utterance) = self.listening.utterance() else { return };
+        let Some(transcript) = utterance.transcript.clone().filter(|t| !t.text.is_empty()) else { return };
+        if self.barging_in || self.is_mere_backchannel(&transcript.text) {
+            return;
+        }
+        let answered = Answered {
+            last_speech: utterance.last_speech,
+            transcribed: utterance.transcribed,
+            decided: None,
+        };
+        let hearing = utterance.id;
+        let words = format!("{}{}", self.carried, transcript.text);
+        let confidence = transcript.confidence;
+        self.drop_pending();
+        let turn = BotTurn::answering(self.next_turn(), answered);
+        self.think(&turn, Transcript { text: words.clone(), ..transcript });
+        self.pending = Some(Pending { turn, hearing, words, confidence });
+    }
+
+    fn think(&mut self, turn: &BotTurn, transcript: Transcript) {
+        let ask = Ask {
+            transcript,
+            history: self.history.clone(),
+            expect: self.asking.expect(),
+            clarified: self.clarified,
+            caller: self.caller_number.clone(),
+            cancelled: turn.cancelled.clone(),
+        };
+        self.outputs.push_back(Output::Think { turn: turn.id, ask: Box::new(ask) });
+    }
+
+    fn judge_barge_in(&mut self) {
+        if !self.barging_in {
+            // The protected part may have ended while the caller was speaking.
+            let speaking_now = |u: &Utterance| self.now.saturating_since(u.last_speech) < STILL_SPEAKING;
+            if self.listening.utterance().is_some_and(speaking_now) {
+                self.start_barge_in();
+            }
+            return;
+        }
+        let Some(utterance) = self.listening.utterance() else {
+            self.reject_barge_in("");
+            return;
+        };
+        let words = utterance.words().unwrap_or_default().to_owned();
+        let is_final = utterance.transcript.is_some();
+        let silence = self.now.saturating_since(utterance.last_speech);
+        if self.is_content(&words) || utterance.spoken() >= self.settings.barge_in.length {
+            self.confirm_barge_in();
+        } else if is_final {
+            self.listening.take();
+            self.reject_barge_in(&words);
+        } else if silence >= self.settings.barge_in.verdict {
+            // No words came in time. The utterance is kept: late words still interrupt at the end of the turn.
+            self.reject_barge_in("");
+        }
+    }
+
+    fn confirm_barge_in(&mut self) {
+        self.barging_in = false;
+        if let Some(turn) = self.speaking.as_ref().map(|t| t.id) {
+            self.event(EventKind::BargeInConfirmed { turn });
+        }
+        self.cut_turn();
+        self.speculate();
+    }
+
+    fn reject_barge_in(&mut self, words: &str) {
+        if !std::mem::take(&mut self.barging_in) {
+            return;
+        }
+        if let Some(turn) = &mut self.speaking {
+            turn.playout.resume();
+            let turn = turn.id;
+            self.event(EventKind::BargeInRejected { turn, text: words.into() });
+        }
+    }
+
+    fn judge_end_of_turn(&mut self) {
+        let may_not_cut = |turn: &BotTurn| turn.is_protected() || !self.settings.barge_in.enabled;
+        if self.barging_in || self.speaking.as_ref().is_some_and(may_not_cut) {
+            return;
+        }
+        let Some(utterance) = self.listening.utterance() else { return };
+        let Some(transcript) = &utterance.transcript else { return };
+        let words = format!("{}{}", self.carried, transcript.text);
+        let (needed, _because) = silence_for(&words, self.asking.expect(), &self.settings.silences);
+        let silence = self.now.saturating_since(utterance.last_speech);
+        if silence >= needed || self.listening.is_overlong() {
+            self.end_caller_turn();
+        }
+    }
+
+    fn end_caller_turn(&mut self) {
+        let Some(utterance) = self.listening.take() else { return };
+        self.event(EventKind::SpeechEnded);
+        let words = utterance.words().unwrap_or_default().to_owned();
+        let Some(mut pending) = self.pending.take_if(|p| p.hearing == utterance.id) else {
+            self.drop_pending();
+            // Noise, or a backchannel to a bot that goes on speaking.
+            if !self.carried.is_empty() && words.is_empty() {
+                self.answer_carried(&utterance);
+            }
+            return;
+        };
+        // Words that came too late to be a barge-in still are one.
+        self.cut_turn();
+        self.carried.clear();
+        self.prompts = 0;
+        pending.turn.confirmed(self.now);
+        self.event(EventKind::CallerSaid {
+            turn: pending.turn.id,
+            text: pending.words.clone(),
+            confidence: pending.confidence,
+            began: utterance.began,
+            ended: utterance.last_speech,
+        });
+        self.history.push(Said { who: Who::Caller, text: pending.words, interrupted: false });
+        self.start_turn(pending.turn);
+    }
+
+    /// What followed a withdrawn answer was only noise: the words before it are answered after all.
+    fn answer_carried(&mut self, noise: &Utterance) {
+        let words = std::mem::take(&mut self.carried);
+        let answered =
+            Answered { last_speech: noise.last_speech, transcribed: None, decided: Some(self.now) };
+        let turn = BotTurn::answering(self.next_turn(), answered);
+        self.think(&turn, Transcript { text: words.clone(), confidence: 0.5, ..Transcript::default() });
+        self.history.push(Said { who: Who::Caller, text: words, interrupted: false });
+        self.start_turn(turn);
+    }
+
+    /// A backchannel while the bot speaks and has asked nothing.
+    fn is_mere_backchannel(&self, words: &str) -> bool {
+        self.speaking.is_some() && !self.is_content(words)
+    }
+
+    fn is_content(&self, words: &str) -> bool {
+        if words.is_empty() {
+            return false;
+        }
+        let lexicon = &self.settings.lexicon;
+        let answers_question = self.asking.expect() != crate::dialogue::Expect::Open;
+        lexicon.is_interrupt(words)
+            || (!lexicon.is_backchannel(words)
+                && (answers_question || content_length(words) >= self.settings.barge_in.content))
+            || (answers_question && lexicon.is_backchannel(words))
+    }
+}
+
+/// Characters of a script without spaces, words of one with.
+fn content_length(words: &str) -> usize {
+    let han = words.chars().filter(|c| !c.is_ascii() && c.is_alphanumeric()).count();
+    let latin = words.split_whitespace().filter(|w| w.chars().any(|c| c.is_ascii_alphanumeric())).count();
+    han + latin
+}

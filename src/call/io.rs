@@ -1,0 +1,167 @@
+//! The contract of the core: what it is told and what it asks for.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::event::{Event, HandoffOutcome, LegId, TurnId};
+use crate::asr::{self, Purpose, Transcript};
+use crate::clock::Time;
+use crate::dialogue::{Ask, Thought};
+use crate::media::Frame;
+use crate::tts::Piece;
+
+/// Something that happened outside.
+#[derive(Debug)]
+pub enum Input {
+    /// 20 ms have passed: what each leg said in them. Drives playout and timers.
+    Tick {
+        /// From the caller.
+        caller: Frame,
+        /// From the seat, while there is a seat leg.
+        seat: Option<Frame>,
+    },
+    /// A key was pressed.
+    Dtmf {
+        /// By whom.
+        leg: LegId,
+        /// `0`–`9`, `*`, `#`, `A`–`D`.
+        digit: char,
+    },
+    /// A leg was put on hold or taken off it.
+    Hold {
+        /// Which.
+        leg: LegId,
+        /// True while held.
+        held: bool,
+    },
+    /// The answer to [`Output::Transcribe`].
+    Transcript {
+        /// Which request.
+        id: HearingId,
+        /// Final or partial.
+        purpose: Purpose,
+        /// The words.
+        result: Result<Transcript, asr::Error>,
+    },
+    /// A step of the answer to [`Output::Think`].
+    Thought {
+        /// Which turn.
+        turn: TurnId,
+        /// The step.
+        thought: Thought,
+    },
+    /// A step of the answer to [`Output::Synthesize`].
+    Speech {
+        /// Which clause.
+        id: ClauseId,
+        /// The step.
+        piece: Piece,
+    },
+    /// News of the seat that was dialled.
+    Seat {
+        /// Which attempt.
+        attempt: u32,
+        /// The news.
+        news: SeatNews,
+    },
+    /// The answer to [`Output::BookCallback`].
+    CallbackStored {
+        /// What went wrong, if anything.
+        result: Result<(), String>,
+    },
+    /// The caller hung up, or the line is dead.
+    CallerGone {
+        /// True if no packet came for the RTP timeout.
+        dead_line: bool,
+    },
+    /// Nightline is stopping: say nothing more, end the call.
+    Shutdown,
+}
+
+/// News of a seat that was dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeatNews {
+    /// It answered; audio flows.
+    Answered,
+    /// It did not come to that.
+    Failed(HandoffOutcome),
+    /// It hung up after answering.
+    Gone,
+}
+
+/// One state of one utterance: a revision is raised when the caller speaks on after a likely end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HearingId {
+    /// Number of the utterance within the call.
+    pub utterance: u32,
+    /// How often it was taken up again.
+    pub revision: u32,
+}
+
+/// One clause of one turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClauseId {
+    /// The turn.
+    pub turn: TurnId,
+    /// Its number within the turn, from 0.
+    pub index: usize,
+}
+
+/// Something that shall happen outside.
+#[derive(Debug)]
+pub enum Output {
+    /// Send 20 ms to a leg. One for each leg and tick.
+    Play {
+        /// To whom.
+        leg: LegId,
+        /// The audio.
+        frame: Frame,
+    },
+    /// Recognise this.
+    Transcribe {
+        /// Comes back with the answer.
+        id: HearingId,
+        /// Final or partial.
+        purpose: Purpose,
+        /// 16 kHz mono.
+        audio: Arc<[i16]>,
+        /// When the answer is wanted.
+        deadline: Time,
+    },
+    /// Answer this.
+    Think {
+        /// Comes back with the answer.
+        turn: TurnId,
+        /// The turn to answer.
+        ask: Box<Ask>,
+    },
+    /// Speak this.
+    Synthesize {
+        /// Comes back with the answer.
+        id: ClauseId,
+        /// Written form.
+        text: String,
+        /// Set when it is no longer wanted.
+        cancelled: Arc<AtomicBool>,
+    },
+    /// Dial a seat.
+    DialSeat {
+        /// Comes back with the news.
+        attempt: u32,
+        /// SIP URI from the configuration.
+        target: String,
+    },
+    /// Cancel or hang up the seat.
+    HangUpSeat,
+    /// Store a promised call-back.
+    BookCallback {
+        /// Digits.
+        number: String,
+        /// In the caller's words.
+        when: String,
+    },
+    /// Hang up the caller: the call is over and nothing more follows.
+    HangUp,
+    /// A fact for the taps.
+    Event(Event),
+}

@@ -1,0 +1,321 @@
+//! What the caller is saying: from frames to utterances, their revisions and their words.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::io::HearingId;
+use crate::asr::Transcript;
+use crate::clock::Time;
+use crate::media::{FRAME, FRAME_TIME, Frame};
+
+/// Tells speech from the rest, frame by frame.
+pub trait VoiceActivity: Send {
+    /// Probability in 0..=1 that the frame is speech.
+    fn probability(&mut self, frame: &Frame) -> f32;
+}
+
+/// When speech begins and ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Hearing {
+    /// A frame at or above this probability counts toward the onset.
+    pub onset: f32,
+    /// A frame at or above this probability keeps speech going.
+    pub sustain: f32,
+    /// Audio kept from before the onset.
+    pub pre_roll: Duration,
+    /// New speech between two partials.
+    pub partial_interval: Duration,
+    /// Speech shorter than this is a click or a cough and is not transcribed.
+    pub shortest: Duration,
+    /// An utterance is cut at this length.
+    pub longest: Duration,
+}
+
+impl Default for Hearing {
+    fn default() -> Self {
+        Self {
+            onset: 0.5,
+            sustain: 0.35,
+            pre_roll: Duration::from_millis(300),
+            partial_interval: Duration::from_millis(400),
+            shortest: Duration::from_millis(100),
+            longest: Duration::from_secs(15),
+        }
+    }
+}
+
+/// Voiced frames among the last [`ONSET_WINDOW`] that make an onset.
+const ONSET_FRAMES: u32 = 3;
+const ONSET_WINDOW: u32 = 4;
+/// Voiced frames in a row that show that the caller speaks on after a likely end.
+const RESUME_FRAMES: u32 = 2;
+
+/// A change in what the caller is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Speech has begun.
+    Started,
+    /// Speech goes on after a final was asked for: what was speculated is stale.
+    Resumed,
+    /// It was too short to be a word and is dropped.
+    Dropped,
+}
+
+/// The caller's utterance in progress.
+#[derive(Debug)]
+pub struct Utterance {
+    /// Number and revision.
+    pub id: HearingId,
+    /// When speech began.
+    pub began: Time,
+    /// The last frame of speech.
+    pub last_speech: Time,
+    /// Words of the newest partial of any revision.
+    pub partial: Option<String>,
+    /// The final transcript of the present revision.
+    pub transcript: Option<Transcript>,
+    /// When that came.
+    pub transcribed: Option<Time>,
+    /// True if the final of this revision was asked for.
+    pub final_asked: bool,
+    audio: Vec<i16>,
+    voiced: u32,
+    voiced_in_a_row: u32,
+    partial_at: usize,
+    partial_asked: bool,
+}
+
+impl Utterance {
+    /// Speech in it, pauses not counted.
+    pub fn spoken(&self) -> Duration {
+        FRAME_TIME * self.voiced
+    }
+
+    /// Everything heard so far, with its pre-roll.
+    pub fn audio(&self) -> Arc<[i16]> {
+        Arc::from(self.audio.as_slice())
+    }
+
+    /// Its length.
+    pub fn length(&self) -> Duration {
+        FRAME_TIME * (self.audio.len() / FRAME) as u32
+    }
+
+    /// The best words so far.
+    pub fn words(&self) -> Option<&str> {
+        self.transcript.as_ref().map(|t| t.text.as_str()).or(self.partial.as_deref())
+    }
+}
+
+/// Hears one leg.
+pub struct Listening {
+    vad: Box<dyn VoiceActivity>,
+    hearing: Hearing,
+    pre_roll: Vec<i16>,
+    recent: u32,
+    count: u32,
+    utterance: Option<Utterance>,
+}
+
+impl Listening {
+    /// Ears with this voice activity detector.
+    pub fn new(vad: Box<dyn VoiceActivity>, hearing: Hearing) -> Self {
+        Self { vad, hearing, pre_roll: Vec::new(), recent: 0, count: 0, utterance: None }
+    }
+
+    /// Takes the next 20 ms.
+    pub fn push(&mut self, now: Time, frame: &Frame) -> Option<Change> {
+        let probability = self.vad.probability(frame);
+        match &mut self.utterance {
+            None => self.wait_for_onset(now, frame, probability),
+            Some(utterance) => {
+                utterance.audio.extend_from_slice(&frame.0);
+                if probability >= self.hearing.sustain {
+                    utterance.voiced += 1;
+                    utterance.voiced_in_a_row += 1;
+                    let resumed = utterance.final_asked && utterance.voiced_in_a_row >= RESUME_FRAMES;
+                    if !utterance.final_asked || resumed {
+                        utterance.last_speech = now;
+                    }
+                    if resumed {
+                        utterance.id.revision += 1;
+                        utterance.final_asked = false;
+                        utterance.transcript = None;
+                        utterance.transcribed = None;
+                        return Some(Change::Resumed);
+                    }
+                } else {
+                    utterance.voiced_in_a_row = 0;
+                    let silence = now.saturating_since(utterance.last_speech);
+                    if utterance.spoken() < self.hearing.shortest && silence >= Duration::from_millis(200) {
+                        self.take();
+                        return Some(Change::Dropped);
+                    }
+                }
+                None
+            }
+        }
+    }
+
+    /// The utterance in progress.
+    pub fn utterance(&self) -> Option<&Utterance> {
+        self.utterance.as_ref()
+    }
+
+    /// The utterance in progress.
+    pub fn utterance_mut(&mut self) -> Option<&mut Utterance> {
+        self.utterance.as_mut()
+    }
+
+    /// Ends the utterance in progress.
+    pub fn take(&mut self) -> Option<Utterance> {
+        self.recent = 0;
+        self.utterance.take()
+    }
+
+    /// True if the utterance has reached its greatest length.
+    pub fn is_overlong(&self) -> bool {
+        self.utterance.as_ref().is_some_and(|u| u.length() >= self.hearing.longest)
+    }
+
+    /// True (once) when a final should be asked for: `speculate` of silence has passed in this revision.
+    pub fn wants_final(&mut self, now: Time, speculate: Duration) -> bool {
+        let overlong = self.is_overlong();
+        let Some(utterance) = &mut self.utterance else { return false };
+        let due = !utterance.final_asked
+            && (overlong || now.saturating_since(utterance.last_speech) >= speculate)
+            && utterance.spoken() >= self.hearing.shortest;
+        utterance.final_asked |= due;
+        due
+    }
+
+    /// True (once) when a partial should be asked for: enough new speech, and none under way.
+    pub fn wants_partial(&mut self) -> bool {
+        let Some(utterance) = &mut self.utterance else { return false };
+        let fresh = utterance.audio.len() - utterance.partial_at;
+        let interval = (self.hearing.partial_interval.as_millis() / FRAME_TIME.as_millis()) as usize * FRAME;
+        let due = !utterance.partial_asked && !utterance.final_asked && fresh >= interval;
+        if due {
+            utterance.partial_asked = true;
+            utterance.partial_at = utterance.audio.len();
+        }
+        due
+    }
+
+    /// The answer to a partial came (or was dropped).
+    pub fn partial_done(&mut self, id: HearingId, words: Option<String>) {
+        if let Some(utterance) = self.utterance.as_mut().filter(|u| u.id.utterance == id.utterance) {
+            utterance.partial_asked = false;
+            if words.is_some() {
+                utterance.partial = words;
+            }
+        }
+    }
+
+    fn wait_for_onset(&mut self, now: Time, frame: &Frame, probability: f32) -> Option<Change> {
+        self.pre_roll.extend_from_slice(&frame.0);
+        let keep = (self.hearing.pre_roll.as_millis() / FRAME_TIME.as_millis()) as usize * FRAME;
+        let excess = self.pre_roll.len().saturating_sub(keep);
+        self.pre_roll.drain(..excess);
+        self.recent =
+            (self.recent << 1 | u32::from(probability >= self.hearing.onset)) & ((1 << ONSET_WINDOW) - 1);
+        if self.recent.count_ones() < ONSET_FRAMES {
+            return None;
+        }
+        self.count += 1;
+        self.utterance = Some(Utterance {
+            id: HearingId { utterance: self.count, revision: 0 },
+            began: now - FRAME_TIME * (ONSET_FRAMES - 1),
+            last_speech: now,
+            partial: None,
+            transcript: None,
+            transcribed: None,
+            final_asked: false,
+            audio: std::mem::take(&mut self.pre_roll),
+            voiced: ONSET_FRAMES,
+            voiced_in_a_row: ONSET_FRAMES,
+            partial_at: 0,
+            partial_asked: false,
+        });
+        Some(Change::Started)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Loudness;
+    impl VoiceActivity for Loudness {
+        fn probability(&mut self, frame: &Frame) -> f32 {
+            if frame.0[0] == 0 { 0.0 } else { 1.0 }
+        }
+    }
+
+    struct Rig {
+        ears: Listening,
+        now: Time,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            Self { ears: Listening::new(Box::new(Loudness), Hearing::default()), now: Time::ZERO }
+        }
+
+        fn hear(&mut self, voiced: bool, frames: u32) -> Vec<Change> {
+            let frame = if voiced { Frame([500; FRAME]) } else { Frame::SILENCE };
+            (0..frames)
+                .filter_map(|_| {
+                    self.now = self.now + FRAME_TIME;
+                    self.ears.push(self.now, &frame)
+                })
+                .collect()
+        }
+    }
+
+    #[test]
+    fn an_utterance_begins_with_its_pre_roll() {
+        let mut rig = Rig::new();
+        rig.hear(false, 50);
+        assert_eq!(rig.hear(true, 3), [Change::Started]);
+        let utterance = rig.ears.utterance().expect("speech has begun");
+        assert_eq!(utterance.audio().len(), 15 * FRAME);
+        assert_eq!(utterance.began, rig.now - FRAME_TIME * 2);
+    }
+
+    #[test]
+    fn a_click_is_no_utterance() {
+        let mut rig = Rig::new();
+        rig.hear(false, 20);
+        assert_eq!(rig.hear(true, 2), []);
+        rig.hear(false, 20);
+        assert!(rig.ears.utterance().is_none());
+        rig.hear(true, 4);
+        assert_eq!(rig.hear(false, 20), [Change::Dropped]);
+    }
+
+    #[test]
+    fn a_caller_who_speaks_on_raises_the_revision() {
+        let mut rig = Rig::new();
+        rig.hear(true, 30);
+        rig.hear(false, 9);
+        assert!(rig.ears.wants_final(rig.now, Duration::from_millis(160)));
+        assert!(!rig.ears.wants_final(rig.now, Duration::from_millis(160)), "asked twice");
+        assert_eq!(rig.hear(true, 2), [Change::Resumed]);
+        let utterance = rig.ears.utterance().expect("still speaking");
+        assert_eq!(utterance.id, HearingId { utterance: 1, revision: 1 });
+        assert!(!utterance.final_asked);
+    }
+
+    #[test]
+    fn one_partial_is_under_way_at_a_time() {
+        let mut rig = Rig::new();
+        rig.hear(true, 30);
+        assert!(rig.ears.wants_partial());
+        rig.hear(true, 30);
+        assert!(!rig.ears.wants_partial());
+        rig.ears.partial_done(HearingId { utterance: 1, revision: 0 }, Some("空调".into()));
+        assert!(rig.ears.wants_partial());
+        assert_eq!(rig.ears.utterance().and_then(Utterance::words), Some("空调"));
+    }
+}

@@ -1,0 +1,101 @@
+//! What a tenant can choose about a call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::endpointing::Silences;
+use super::listening::Hearing;
+use crate::dialogue::Mind;
+
+/// Everything that a call needs to know beforehand.
+#[derive(Clone)]
+pub struct Settings {
+    /// Speech and its ends.
+    pub hearing: Hearing,
+    /// Silences that end a turn.
+    pub silences: Silences,
+    /// Interruptions.
+    pub barge_in: BargeIn,
+    /// Silence of both sides after which the caller is prompted.
+    pub no_input: Duration,
+    /// Audio that has left but has not yet been heard: packetisation, network, the far end's jitter buffer.
+    pub in_flight: Duration,
+    /// Seats by SIP URI, in the order in which they are tried.
+    pub seats: Vec<String>,
+    /// How long a seat may ring.
+    pub seat_ring: Duration,
+    /// How long a seat may take to press a key after the summary began.
+    pub seat_accept: Duration,
+    /// How long the mind may take to its first word.
+    pub thinking: Duration,
+    /// What the bot says by itself.
+    pub phrases: Arc<Phrases>,
+    /// Which words are backchannels and which always interrupt.
+    pub lexicon: Arc<dyn Lexicon>,
+    /// Makes the summary for the seat.
+    pub mind: Arc<dyn Mind>,
+    /// Played to a waiting caller in a loop, 16 kHz mono; silence if empty.
+    pub comfort: Arc<[i16]>,
+}
+
+/// How a barge-in is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct BargeIn {
+    /// Whether the caller may speak over the bot at all.
+    pub enabled: bool,
+    /// Characters (or words, in a spaced script) of content that confirm it.
+    pub content: usize,
+    /// Speech of this length confirms it whatever the words.
+    pub length: Duration,
+    /// Silence after which it is rejected if no words have come.
+    pub verdict: Duration,
+}
+
+impl Default for BargeIn {
+    fn default() -> Self {
+        Self { enabled: true, content: 2, length: Duration::from_millis(2500), verdict: Duration::from_millis(900) }
+    }
+}
+
+/// What the bot says by itself. Each is a list of clauses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Phrases {
+    /// Recording and AI notice: first of all, never interrupted.
+    pub notice: Vec<String>,
+    /// Greeting.
+    pub greeting: Vec<String>,
+    /// Prompts to a silent caller, in order; after the last the call ends with `goodbye`.
+    pub no_input: Vec<String>,
+    /// A seat is being sought.
+    pub handing_over: Vec<String>,
+    /// No seat can be had: a call-back is offered (a yes/no question).
+    pub callback_offer: Vec<String>,
+    /// Asks whether the number that is calling shall be called back; `{number}` is replaced.
+    pub callback_same_number: Vec<String>,
+    /// Asks for the number.
+    pub ask_phone: Vec<String>,
+    /// Asks for the rest of the number; `{number}` is what was understood so far.
+    pub ask_phone_rest: Vec<String>,
+    /// The call-back is stored; `{number}` is replaced.
+    pub callback_booked: Vec<String>,
+    /// The call-back could not be stored.
+    pub callback_failed: Vec<String>,
+    /// The caller wants no call-back.
+    pub callback_declined: Vec<String>,
+    /// The seat has left the bridge.
+    pub seat_left: Vec<String>,
+    /// Goodbye.
+    pub goodbye: Vec<String>,
+    /// The mind has failed.
+    pub apology: Vec<String>,
+    /// Asks the seat for a key, after the summary.
+    pub seat_keys: Vec<String>,
+}
+
+/// Which words are backchannels and which always interrupt.
+pub trait Lexicon: Send + Sync {
+    /// 嗯, 对, 好 …
+    fn is_backchannel(&self, words: &str) -> bool;
+    /// 等一下, 不对 …
+    fn is_interrupt(&self, words: &str) -> bool;
+}

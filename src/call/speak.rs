@@ -1,0 +1,221 @@
+//! Speaking to the caller: one turn at a time, what it came to, and the frame that leaves.
+
+use super::event::EventKind;
+use super::io::{ClauseId, Output};
+use super::turn::{BotTurn, Then};
+use super::{Call, Stage};
+use crate::call::event::{Disposition, TurnId};
+use crate::dialogue::{Act, Expect, Reason, Said, Thought, Who};
+use crate::media::{FRAME, Frame};
+use crate::tts::Piece;
+
+impl Call {
+    /// Makes `turn` the one that is spoken.
+    pub(super) fn start_turn(&mut self, turn: BotTurn) {
+        let decided = turn.decision.is_some();
+        self.speaking = Some(turn);
+        if decided {
+            self.act();
+        }
+        self.synthesize();
+    }
+
+    /// Says fixed clauses: after those of the present turn, or as a turn of their own.
+    pub(super) fn say(&mut self, clauses: &[String], then: Then) {
+        if self.speaking.is_none() {
+            let id = self.next_turn();
+            self.speaking = Some(BotTurn::saying(id, Vec::new(), 0, then));
+        }
+        if let Some(turn) = &mut self.speaking {
+            for clause in clauses {
+                turn.add_clause(self.now, clause.clone());
+            }
+            turn.then = then;
+        }
+        self.synthesize();
+    }
+
+    pub(super) fn thought(&mut self, id: TurnId, thought: Thought) {
+        let now = self.now;
+        let promoted = self.speaking.as_ref().is_some_and(|turn| turn.id == id);
+        let pending = self.pending.as_mut().map(|p| &mut p.turn);
+        let Some(turn) = self.speaking.as_mut().into_iter().chain(pending).find(|turn| turn.id == id) else {
+            return;
+        };
+        match thought {
+            Thought::Clause(clause) => turn.add_clause(now, clause),
+            Thought::Decided(decision) => {
+                turn.decision = Some(decision);
+                turn.close();
+                if promoted {
+                    self.act();
+                }
+            }
+        }
+        self.synthesize();
+    }
+
+    pub(super) fn speech(&mut self, id: ClauseId, piece: Piece) {
+        let now = self.now;
+        let error =
+            self.turns().find(|turn| turn.id == id.turn).and_then(|turn| turn.speech(now, id.index, piece));
+        if let Some(error) = error {
+            self.fault("tts", error);
+        }
+        self.synthesize();
+    }
+
+    /// The next frame for the caller: speech, comfort audio while a seat is sought, or silence.
+    pub(super) fn frame_for_caller(&mut self) -> Frame {
+        if self.held {
+            return Frame::SILENCE;
+        }
+        if let Some(turn) = &mut self.speaking {
+            if let Some(frame) = turn.playout.pull() {
+                if turn.began.is_none() {
+                    turn.began = Some(self.now);
+                    let (turn, timings) = (turn.id, turn.timings(self.now));
+                    self.event(EventKind::BotStarted { turn, timings });
+                }
+                return frame;
+            }
+            return Frame::SILENCE;
+        }
+        if matches!(self.stage, Stage::Handoff(_)) { self.comfort() } else { Frame::SILENCE }
+    }
+
+    /// Ends the turn being spoken when all of it has been played.
+    pub(super) fn finish_turn(&mut self) {
+        if !self.speaking.as_ref().is_some_and(BotTurn::is_over) || self.barging_in {
+            return;
+        }
+        let Some(turn) = self.speaking.take() else { return };
+        self.stalled = 0;
+        self.remember(&turn, false);
+        if turn.then == Then::HangUp {
+            let silent = !self.ending.spoke && !self.ending.answered;
+            self.end(silent.then_some(Disposition::Silent));
+        }
+    }
+
+    /// Drops the turn being spoken; what has been heard of it is remembered.
+    pub(super) fn cut_turn(&mut self) {
+        self.barging_in = false;
+        if let Some(turn) = self.speaking.take() {
+            turn.cancel();
+            self.remember(&turn, true);
+        }
+    }
+
+    /// Prompts a caller who says nothing; after the last prompt the call ends.
+    pub(super) fn prompt_silent_caller(&mut self) {
+        let phrases = self.settings.phrases.clone();
+        match phrases.no_input.get(self.prompts) {
+            Some(prompt) => self.say(std::slice::from_ref(prompt), Then::Listen),
+            None => self.say(&phrases.goodbye, Then::HangUp),
+        }
+        self.prompts += 1;
+    }
+
+    /// The mind or the voice has brought nothing in time. Apologise; if that fails too, a person; at last, the end.
+    pub(super) fn give_up_turn(&mut self) {
+        self.fault("turn", "nothing to say in time: the mind or the voice has failed");
+        let hang_up = self.speaking.as_ref().is_some_and(|turn| turn.then == Then::HangUp);
+        self.cut_turn();
+        self.stalled += 1;
+        let phrases = self.settings.phrases.clone();
+        match self.stalled {
+            _ if hang_up => self.end(None),
+            _ if !matches!(self.stage, Stage::Talking) => {}
+            1 => self.say(&phrases.apology, Then::Listen),
+            2 => self.start_handoff(Reason::Broken),
+            _ => self.end(Some(Disposition::Failed)),
+        }
+    }
+
+    /// Does what the decision of the turn being spoken says.
+    fn act(&mut self) {
+        let Some((turn, decision)) = self.speaking.as_ref().and_then(|t| Some((t.id, t.decision.clone()?)))
+        else {
+            return;
+        };
+        self.event(EventKind::Decided {
+            turn,
+            act: decision.act.clone(),
+            confidence: decision.confidence,
+            sources: decision.sources,
+            tier: decision.tier,
+            topic: decision.topic,
+        });
+        let was_asking = self.asking.expect() != Expect::Open;
+        match decision.act {
+            Act::Answer => {
+                self.clarified = false;
+                self.ending.answered = true;
+                self.ask_again();
+            }
+            Act::Clarify if was_asking => self.misunderstood_reply(),
+            Act::Clarify => self.clarified = true,
+            Act::Handoff(Reason::LowConfidence) if was_asking => self.misunderstood_reply(),
+            Act::Handoff(reason) => {
+                self.clarified = false;
+                self.start_handoff(reason);
+            }
+            Act::Goodbye => {
+                self.ending.answered |= !self.history.is_empty();
+                let phrases = self.settings.phrases.clone();
+                let wordless = self.speaking.as_ref().is_some_and(BotTurn::is_wordless);
+                self.say(if wordless { &phrases.goodbye } else { &[] }, Then::HangUp);
+            }
+            Act::Ignore => {}
+            reply @ (Act::Yes | Act::No | Act::Phone(_) | Act::PhonePart(_) | Act::When(_)) => {
+                self.reply(reply)
+            }
+        }
+        if self.speaking.as_ref().is_some_and(BotTurn::is_silent) {
+            self.speaking = None;
+        }
+    }
+
+    fn remember(&mut self, turn: &BotTurn, interrupted: bool) {
+        let Some(began) = turn.began else { return };
+        let in_flight = if interrupted { self.settings.in_flight } else { std::time::Duration::ZERO };
+        let text = turn.heard(in_flight);
+        self.event(EventKind::BotSaid { turn: turn.id, text: text.clone(), interrupted, began });
+        if !text.is_empty() {
+            self.history.push(Said { who: Who::Bot, text, interrupted });
+        }
+    }
+
+    /// Asks for the synthesis of whatever clause is next in each turn.
+    pub(super) fn synthesize(&mut self) {
+        let mut wanted = Vec::new();
+        for turn in self.turns() {
+            while let Some((id, text)) = turn.next_synthesis() {
+                wanted.push(Output::Synthesize { id, text, cancelled: turn.cancelled.clone() });
+            }
+        }
+        self.outputs.extend(wanted);
+    }
+
+    /// Every turn that is alive: spoken, speculated, and told to the seat.
+    fn turns(&mut self) -> impl Iterator<Item = &mut BotTurn> {
+        let seat = match &mut self.stage {
+            Stage::Handoff(handoff) => handoff.turn_mut(),
+            _ => None,
+        };
+        self.speaking.as_mut().into_iter().chain(self.pending.as_mut().map(|p| &mut p.turn)).chain(seat)
+    }
+
+    fn comfort(&mut self) -> Frame {
+        let loop_ = &self.settings.comfort;
+        let mut frame = Frame::SILENCE;
+        if !loop_.is_empty() {
+            for (i, sample) in frame.0.iter_mut().enumerate() {
+                *sample = loop_[(self.comfort_at + i) % loop_.len()];
+            }
+            self.comfort_at = (self.comfort_at + FRAME) % loop_.len();
+        }
+        frame
+    }
+}

@@ -1,0 +1,424 @@
+//! `nightline calls list|show` and `nightline callbacks list|done`: what is stored of calls.
+//!
+//! Lists mask numbers; `show` and `callbacks` are asked for by name and show them.
+
+use std::fmt::Write as _;
+use std::io::Write;
+
+use super::exit;
+use crate::call::event::{EventKind, LegId};
+use crate::dialogue::Who;
+use crate::qa::{pad, width};
+use crate::record::{CallRecord, TurnRecord};
+use crate::store::{Callback, CallbackState, Store, StoredCall};
+
+/// Subcommands of `nightline calls`.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum CallsCommand {
+    /// The newest calls, newest first.
+    List {
+        /// How many.
+        #[arg(long, short = 'n', default_value_t = 20)]
+        limit: u32,
+        /// As a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// One call: who said what, when, and where the time went.
+    Show {
+        /// Its id, or enough of its beginning.
+        id: String,
+        /// The whole record as JSON.
+        #[arg(long)]
+        json: bool,
+        /// Every event as well.
+        #[arg(long)]
+        events: bool,
+    },
+}
+
+/// Subcommands of `nightline callbacks`.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum CallbacksCommand {
+    /// Call-backs that were promised and are still to be made, oldest first.
+    List {
+        /// Also those that were made.
+        #[arg(long)]
+        all: bool,
+        /// As a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl CallsCommand {
+    /// Runs on `store` ([`Store::read`]). Gives the exit code.
+    pub async fn run(&self, store: &Store, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<u8> {
+        match self {
+            Self::List { limit, json } => {
+                let calls = store.calls(*limit).await?;
+                if *json {
+                    print_json(&calls, out)?;
+                    return Ok(0);
+                }
+                let mut rows = vec![["ID", "STARTED", "DOOR", "TENANT", "LENGTH", "ENDED"].map(String::from)];
+                rows.extend(calls.iter().map(|call| {
+                    let ended = call.disposition.map_or_else(|| "running".into(), |d| name(&d));
+                    [
+                        call.id.clone(),
+                        call.started.clone(),
+                        call.door.clone(),
+                        call.tenant.clone(),
+                        clock(call.duration_ms),
+                        ended,
+                    ]
+                }));
+                write!(out, "{}", table(&rows))?;
+                Ok(0)
+            }
+            Self::Show { id, json, events } => {
+                let Some(call) = store.call(id).await? else {
+                    writeln!(
+                        err,
+                        "error: there is no call {id}: `nightline calls list` shows what there is"
+                    )?;
+                    return Ok(exit::NO_INPUT);
+                };
+                match (json, events) {
+                    (true, true) => print_json(&call, out)?,
+                    (true, false) => print_json(&call.record, out)?,
+                    (false, events) => write!(out, "{}", transcript(&call, *events))?,
+                }
+                Ok(0)
+            }
+        }
+    }
+}
+
+impl CallbacksCommand {
+    /// Runs on `store` ([`Store::read`]). Gives the exit code.
+    pub async fn run(&self, store: &Store, out: &mut dyn Write) -> anyhow::Result<u8> {
+        let Self::List { all, json } = self;
+        let callbacks = store.callbacks((!all).then_some(CallbackState::Open)).await?;
+        if *json {
+            print_json(&callbacks, out)?;
+        } else {
+            let mut rows = vec![["NO", "NUMBER", "WHEN", "PROMISED", "STATE", "CALL"].map(String::from)];
+            rows.extend(callbacks.iter().map(row));
+            write!(out, "{}", table(&rows))?;
+        }
+        Ok(0)
+    }
+}
+
+fn row(callback: &Callback) -> [String; 6] {
+    [
+        callback.id.to_string(),
+        callback.number.expose().clone(),
+        callback.when.clone(),
+        callback.created.clone(),
+        callback.state.as_str().into(),
+        callback.call_id.clone(),
+    ]
+}
+
+/// A call as a person reads it.
+fn transcript(call: &StoredCall, events: bool) -> String {
+    let record = &call.record;
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = head(&mut out, record);
+    for turn in &record.turns {
+        let _ = line(&mut out, turn);
+    }
+    let _ = tail(&mut out, record);
+    if events {
+        let _ = writeln!(out, "\nevents");
+        for event in &call.events {
+            let at = seconds(event.at.since_start().as_millis() as u64);
+            let _ = writeln!(out, "  {at:>8}  {}", told(&event.kind));
+        }
+    }
+    out
+}
+
+fn head(out: &mut String, record: &CallRecord) -> std::fmt::Result {
+    let info = &record.info;
+    writeln!(out, "call {}", info.id)?;
+    writeln!(out, "  {} → {}, by {}, tenant {}", info.from, info.to, info.door, info.tenant)?;
+    let ended = record.disposition.map_or_else(|| "running".into(), |d| name(&d));
+    writeln!(out, "  {}, {}, {ended}\n", info.started, clock(record.duration_ms))
+}
+
+fn line(out: &mut String, turn: &TurnRecord) -> std::fmt::Result {
+    let who = match turn.who {
+        Who::Caller => "caller",
+        Who::Bot => "bot",
+        Who::Seat => "seat",
+    };
+    let text = if turn.text.is_empty() { "(nothing was heard)" } else { &turn.text };
+    let cut = if turn.interrupted { " —" } else { "" };
+    write!(out, "  {:>8}  {who:<6}  {text}{cut}", seconds(turn.began_ms))?;
+    let mut notes = Vec::new();
+    if let Some(confidence) = turn.confidence {
+        notes.push(format!("confidence {confidence:.2}"));
+    }
+    if let Some(topic) = &turn.topic {
+        notes.push(topic.clone());
+    }
+    if !turn.sources.is_empty() {
+        notes.push(turn.sources.join(", "));
+    }
+    if let Some(timings) = &turn.timings {
+        let stages = [
+            ("end of turn", timings.eou_delay),
+            ("words", timings.transcription_delay),
+            ("answer", timings.llm_ttft),
+            ("voice", timings.tts_ttfb),
+            ("on the wire", timings.turn_latency),
+        ];
+        let stages: Vec<_> = stages
+            .iter()
+            .filter_map(|(stage, after)| after.map(|d| format!("{stage} {} ms", d.as_millis())))
+            .collect();
+        if !stages.is_empty() {
+            notes.push(stages.join(" → "));
+        }
+    }
+    if notes.is_empty() { writeln!(out) } else { writeln!(out, "\n{:18}  · {}", "", notes.join(" · ")) }
+}
+
+fn tail(out: &mut String, record: &CallRecord) -> std::fmt::Result {
+    writeln!(out)?;
+    writeln!(out, "  interruptions: {} real, {} not", record.barge_ins, record.false_barge_ins)?;
+    if !record.dtmf.is_empty() {
+        writeln!(out, "  keys: {}", record.dtmf)?;
+    }
+    if let Some(handoff) = &record.handoff {
+        let outcome = handoff.outcome.map_or_else(|| "not ended".into(), |o| name(&o));
+        let bridged = handoff.bridged_ms.map_or(String::new(), |ms| format!(", joined at {}", seconds(ms)));
+        writeln!(
+            out,
+            "  handoff: {} → {outcome}{bridged}, seats tried: {}",
+            name(&handoff.reason),
+            if handoff.seats.is_empty() { "none".into() } else { handoff.seats.join(", ") }
+        )?;
+        if let Some(summary) = &handoff.summary {
+            writeln!(out, "  told to the seat: {summary}")?;
+        }
+    }
+    if let Some(callback) = &record.callback {
+        writeln!(out, "  call-back: {} at {}", callback.number, callback.when)?;
+    }
+    for media in &record.media {
+        writeln!(
+            out,
+            "  {} leg: {}, {} received, {} lost, {} late, {} concealed, jitter {:.1} ms, {} sent",
+            media.leg,
+            media.codec,
+            media.received,
+            media.lost,
+            media.late,
+            media.concealed,
+            media.jitter_ms,
+            media.sent
+        )?;
+    }
+    for fault in &record.faults {
+        writeln!(out, "  survived: {fault}")?;
+    }
+    if let Some(path) = &record.recording {
+        writeln!(out, "  recording: {path}")?;
+    }
+    Ok(())
+}
+
+/// An event in a line: its name, then its values.
+fn told(kind: &EventKind) -> String {
+    if let EventKind::Dtmf { leg, digit } = kind {
+        let leg = if *leg == LegId::Caller { "caller" } else { "seat" };
+        return format!("dtmf {digit} by the {leg}");
+    }
+    match serde_json::to_value(kind) {
+        Ok(serde_json::Value::Object(mut map)) => {
+            let event = map.remove("event").and_then(|e| e.as_str().map(String::from)).unwrap_or_default();
+            map.iter().fold(event, |line, (key, value)| format!("{line} {key}={value}"))
+        }
+        _ => format!("{kind:?}"),
+    }
+}
+
+/// The name under which a value without data is serialised.
+fn name(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(name)) => name.replace('_', " "),
+        _ => String::new(),
+    }
+}
+
+/// `1:02:03` or `2:03`.
+fn clock(ms: u64) -> String {
+    let s = ms / 1000;
+    if s >= 3600 {
+        format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
+    } else {
+        format!("{}:{:02}", s / 60, s % 60)
+    }
+}
+
+fn seconds(ms: u64) -> String {
+    format!("{}.{:02} s", ms / 1000, ms % 1000 / 10)
+}
+
+/// Columns as wide as their widest cell.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let widths: [usize; N] =
+        std::array::from_fn(|i| rows.iter().map(|row| width(&row[i])).max().unwrap_or(0));
+    let mut out = String::new();
+    for row in rows {
+        let cells: Vec<_> = row.iter().zip(widths).map(|(cell, wide)| pad(cell, wide)).collect();
+        out.push_str(cells.join("  ").trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+fn print_json(value: &impl serde::Serialize, out: &mut dyn Write) -> anyhow::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::event::{Disposition, Event, Timings, TurnId};
+    use crate::clock::Time;
+    use crate::record::{CallInfo, fold};
+    use std::time::Duration;
+
+    async fn store(folder: &tempfile::TempDir) -> Store {
+        let store = Store::open(&folder.path().join("n.db")).await.unwrap();
+        let at = |ms| Time::from_start(Duration::from_millis(ms));
+        let timings = Timings {
+            eou_delay: Some(Duration::from_millis(240)),
+            turn_latency: Some(Duration::from_millis(390)),
+            ..Timings::default()
+        };
+        let events = [
+            EventKind::CallerSaid {
+                turn: TurnId(1),
+                text: "续航下降".into(),
+                confidence: 0.91,
+                began: at(500),
+                ended: at(1500),
+            },
+            EventKind::BotStarted { turn: TurnId(1), timings: Some(timings) },
+            EventKind::BotSaid {
+                turn: TurnId(1), text: "低温会".into(), interrupted: true, began: at(1890)
+            },
+            EventKind::Dtmf { leg: LegId::Caller, digit: '0' },
+            EventKind::CallbackBooked { number: "13812345678".into(), when: "明天".into() },
+            EventKind::Ended { disposition: Disposition::Callback },
+        ]
+        .into_iter()
+        .enumerate()
+        .map(|(i, kind)| Event { at: at(2000 + i as u64 * 500), kind })
+        .collect::<Vec<_>>();
+        let info = CallInfo {
+            id: "0191-aa".into(),
+            tenant: "nev".into(),
+            from: "13812345678".into(),
+            to: "4001".into(),
+            door: "sip".into(),
+            started: "2026-01-02T03:04:05Z".into(),
+        };
+        store.begin_call(&info).await.unwrap();
+        store.append_events(&info.id, &events).await.unwrap();
+        store.finish_call(&fold(&info, &events)).await.unwrap();
+        store.book_callback(&info.id, "13812345678", "明天").await.unwrap();
+        store
+    }
+
+    async fn run(command: CallsCommand) -> (u8, String, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder).await;
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = command.run(&store, &mut out, &mut err).await.unwrap();
+        (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_list_shows_calls_without_numbers() {
+        let (code, out, _) = run(CallsCommand::List { limit: 5, json: false }).await;
+        assert_eq!(code, 0);
+        assert_eq!(
+            out,
+            "ID       STARTED               DOOR  TENANT  LENGTH  ENDED\n\
+             0191-aa  2026-01-02T03:04:05Z  sip   nev     0:04    callback\n"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_call_is_shown_as_a_conversation_with_its_timings() {
+        let (code, out, _) = run(CallsCommand::Show { id: "0191".into(), json: false, events: true }).await;
+        assert_eq!(code, 0);
+        assert_eq!(
+            out,
+            "call 0191-aa\n  \
+               13812345678 → 4001, by sip, tenant nev\n  \
+               2026-01-02T03:04:05Z, 0:04, callback\n\
+             \n    \
+               0.50 s  caller  续航下降\n                    \
+                 · confidence 0.91\n    \
+               1.89 s  bot     低温会 —\n                    \
+                 · end of turn 240 ms → on the wire 390 ms\n\
+             \n  \
+               interruptions: 0 real, 0 not\n  \
+               keys: 0\n  \
+               call-back: 13812345678 at 明天\n\
+             \nevents\n    \
+               2.00 s  caller_said began_ms=500 confidence=0.9100000262260437 ended_ms=1500 text=\"续航下降\" turn=1\n    \
+               2.50 s  bot_started timings={\"eou_delay_ms\":240,\"llm_ttft_ms\":null,\"transcription_delay_ms\":null,\
+               \"tts_ttfb_ms\":null,\"turn_latency_ms\":390} turn=1\n    \
+               3.00 s  bot_said began_ms=1890 interrupted=true text=\"低温会\" turn=1\n    \
+               3.50 s  dtmf 0 by the caller\n    \
+               4.00 s  callback_booked number=\"13812345678\" when=\"明天\"\n    \
+               4.50 s  ended disposition=\"callback\"\n"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_call_in_json_is_its_record() {
+        let (_, out, _) = run(CallsCommand::Show { id: "0191-aa".into(), json: true, events: false }).await;
+        let record: CallRecord = serde_json::from_str(&out).unwrap();
+        assert_eq!(record.turns.len(), 2);
+        assert!(!out.contains("\"events\""));
+        let (_, out, _) = run(CallsCommand::Show { id: "0191-aa".into(), json: true, events: true }).await;
+        let call: StoredCall = serde_json::from_str(&out).unwrap();
+        assert_eq!(call.events.len(), 6);
+    }
+
+    #[tokio::test]
+    async fn an_unknown_call_exits_66_and_says_where_to_look() {
+        let (code, out, err) = run(CallsCommand::Show { id: "zz".into(), json: true, events: false }).await;
+        assert_eq!((code, out.as_str()), (exit::NO_INPUT, ""));
+        assert_eq!(err, "error: there is no call zz: `nightline calls list` shows what there is\n");
+    }
+
+    #[tokio::test]
+    async fn call_backs_are_listed_with_the_number_to_call() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder).await;
+        let mut out = Vec::new();
+        CallbacksCommand::List { all: false, json: false }.run(&store, &mut out).await.unwrap();
+        let out = String::from_utf8(out).unwrap();
+        let mut lines = out.lines();
+        assert!(lines.next().unwrap().starts_with("NO  NUMBER       WHEN  PROMISED"), "{out}");
+        assert!(lines.next().unwrap().starts_with("1   13812345678  明天  2"), "{out}");
+        store.callback_done(1).await.unwrap();
+        let mut out = Vec::new();
+        CallbacksCommand::List { all: false, json: true }.run(&store, &mut out).await.unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "[]\n");
+    }
+}

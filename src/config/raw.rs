@@ -1,0 +1,392 @@
+//! The configuration as it is written: one struct a table, one field a key, with the embedded defaults.
+//!
+//! These structs are also the schema: their serialised [`Raw::example`] lists every key with its type.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Raw {
+    /// The SIP edge.
+    pub sip: Sip,
+    /// The media edge.
+    pub rtp: Rtp,
+    /// The recogniser.
+    pub asr: Asr,
+    /// The voice.
+    pub tts: Tts,
+    /// The large language model, if any.
+    pub llm: Llm,
+    /// The company that is answered for.
+    pub tenant: Tenant,
+    /// Human agents.
+    pub seats: Seats,
+    /// Turn-taking.
+    pub turns: Turns,
+    /// Recordings and records.
+    pub record: Record,
+    /// The database.
+    pub store: Store,
+    /// Health and calls over HTTP.
+    pub http: Http,
+    /// Logging.
+    pub log: Log,
+}
+
+/// `[sip]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sip {
+    /// Sockets to listen on, `udp:ADDRESS:PORT` or `tcp:ADDRESS:PORT`.
+    pub listen: Vec<String>,
+    /// Address that peers outside see, if this machine is behind NAT.
+    pub external_ip: Option<String>,
+    /// `User-Agent` and `Server`.
+    pub user_agent: String,
+    /// Calls at one time; the next is refused with 486.
+    pub max_calls: u32,
+    /// Session timer (RFC 4028) that is asked for.
+    pub session_expires_s: Secs,
+}
+
+/// `[rtp]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Rtp {
+    /// First and last UDP port for media.
+    pub ports: Vec<u16>,
+    /// A leg without any RTP for so long is dead.
+    pub timeout_s: Secs,
+}
+
+/// `[asr]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Asr {
+    /// `embedded`, or the path of a ggml whisper model.
+    pub model: String,
+    /// Decoder threads; one for each processor core if absent.
+    pub workers: Option<u32>,
+    /// Language of the callers, `zh` or `en`.
+    pub language: String,
+    /// Time between partial transcripts while the caller speaks.
+    pub partial_interval_ms: Millis,
+}
+
+/// `[tts]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tts {
+    /// Folder in `voices/`.
+    pub voice: String,
+    /// `espeak` (embedded) or `openai` (any server with `/v1/audio/speech`).
+    pub engine: String,
+    /// Base URL of the server, up to and including `/v1`.
+    pub url: Option<String>,
+    /// Model name for the server.
+    pub model: Option<String>,
+    /// Key for the server.
+    pub api_key: Option<Secret>,
+    /// File that holds the key.
+    pub api_key_file: Option<PathBuf>,
+}
+
+/// `[llm]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Llm {
+    /// Base URL of an OpenAI-compatible server, up to and including `/v1`; without it the light tier answers alone.
+    pub url: Option<String>,
+    /// Model name.
+    pub model: Option<String>,
+    /// Key for the server.
+    pub api_key: Option<Secret>,
+    /// File that holds the key.
+    pub api_key_file: Option<PathBuf>,
+    /// No token by then: the light tier answers.
+    pub first_token_ms: Millis,
+    /// An answer that takes longer is cut.
+    pub total_ms: Millis,
+}
+
+/// `[tenant]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tenant {
+    /// Name of the tenant.
+    pub name: String,
+    /// Folder with its data; the embedded tenant of that name if absent.
+    pub folder: Option<PathBuf>,
+}
+
+/// `[seats]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Seats {
+    /// SIP URIs of human agents, tried in order.
+    pub targets: Vec<String>,
+    /// How long a seat may ring.
+    pub ring_timeout_s: Secs,
+    /// SIP URI that the seat sees as the calling party.
+    pub from: Option<String>,
+}
+
+/// `[turns]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Turns {
+    /// Silence that ends a turn whose words are complete.
+    pub min_silence_ms: Millis,
+    /// Silence that ends any turn.
+    pub max_silence_ms: Millis,
+    /// Whether the caller may speak over the bot.
+    pub barge_in: bool,
+    /// Caller speech that pauses the bot.
+    pub barge_in_speech_ms: Millis,
+    /// A barge-in that is not judged by then counts as real.
+    pub barge_in_verdict_ms: Millis,
+    /// Silence of the caller after which the bot asks again.
+    pub no_input_s: Secs,
+}
+
+/// `[record]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Record {
+    /// Where recordings and records go.
+    pub folder: PathBuf,
+    /// Whether calls are recorded as stereo WAV.
+    pub wav: bool,
+}
+
+/// `[store]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Store {
+    /// The SQLite file.
+    pub path: PathBuf,
+}
+
+/// `[http]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Http {
+    /// `ADDRESS:PORT`; nothing listens if absent.
+    pub listen: Option<String>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Log {
+    /// A level (`error`, `warn`, `info`, `debug`, `trace`) or a `tracing` filter (`info,nightline::call=debug`).
+    pub level: String,
+    /// `text` or `json`.
+    pub format: String,
+}
+
+/// Whole milliseconds; the key ends in `_ms`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Millis(pub u32);
+
+impl From<Millis> for Duration {
+    fn from(ms: Millis) -> Self {
+        Self::from_millis(ms.0.into())
+    }
+}
+
+/// Whole seconds; the key ends in `_s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secs(pub u32);
+
+impl From<Secs> for Duration {
+    fn from(s: Secs) -> Self {
+        Self::from_secs(s.0.into())
+    }
+}
+
+/// A key that is never shown: it serialises as [`Secret::HIDDEN`].
+#[derive(Clone, Debug)]
+pub struct Secret(pub SecretString);
+
+impl Secret {
+    /// What stands in a dump instead of a key.
+    pub const HIDDEN: &str = "(hidden)";
+
+    /// True if this was copied from a dump.
+    pub fn is_hidden(&self) -> bool {
+        self.0.expose_secret() == Self::HIDDEN
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(Self::HIDDEN)
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d).map(|key| Self(key.into()))
+    }
+}
+
+impl Default for Sip {
+    fn default() -> Self {
+        Self {
+            listen: vec!["udp:0.0.0.0:5060".into(), "tcp:0.0.0.0:5060".into()],
+            external_ip: None,
+            user_agent: "Nightline".into(),
+            max_calls: 200,
+            session_expires_s: Secs(1800),
+        }
+    }
+}
+
+impl Default for Rtp {
+    fn default() -> Self {
+        Self { ports: vec![20_000, 29_999], timeout_s: Secs(30) }
+    }
+}
+
+impl Default for Asr {
+    fn default() -> Self {
+        Self {
+            model: "embedded".into(),
+            workers: None,
+            language: "zh".into(),
+            partial_interval_ms: Millis(400),
+        }
+    }
+}
+
+impl Default for Tts {
+    fn default() -> Self {
+        Self {
+            voice: "nightline-zh".into(),
+            engine: "espeak".into(),
+            url: None,
+            model: None,
+            api_key: None,
+            api_key_file: None,
+        }
+    }
+}
+
+impl Default for Llm {
+    fn default() -> Self {
+        Self {
+            url: None,
+            model: None,
+            api_key: None,
+            api_key_file: None,
+            first_token_ms: Millis(1500),
+            total_ms: Millis(15_000),
+        }
+    }
+}
+
+impl Default for Tenant {
+    fn default() -> Self {
+        Self { name: "nev".into(), folder: None }
+    }
+}
+
+impl Default for Seats {
+    fn default() -> Self {
+        Self { targets: Vec::new(), ring_timeout_s: Secs(25), from: None }
+    }
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self {
+            min_silence_ms: Millis(200),
+            max_silence_ms: Millis(1600),
+            barge_in: true,
+            barge_in_speech_ms: Millis(120),
+            barge_in_verdict_ms: Millis(500),
+            no_input_s: Secs(8),
+        }
+    }
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self { folder: "var/records".into(), wav: true }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { path: "var/nightline.db".into() }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".into(), format: "text".into() }
+    }
+}
+
+impl Raw {
+    /// Every key with a value, also those without a default: the schema that files and environment are checked against.
+    pub(super) fn example() -> Self {
+        let mut raw = Self::default();
+        let text = || Some(String::from("text"));
+        let secret = || Some(Secret("key".into()));
+        raw.sip.external_ip = text();
+        raw.asr.workers = Some(1);
+        raw.tts.url = text();
+        raw.tts.model = text();
+        raw.tts.api_key = secret();
+        raw.tts.api_key_file = Some("file".into());
+        raw.llm.url = text();
+        raw.llm.model = text();
+        raw.llm.api_key = secret();
+        raw.llm.api_key_file = Some("file".into());
+        raw.tenant.folder = Some("folder".into());
+        raw.seats.targets = vec!["sip:seat@host".into()];
+        raw.seats.from = text();
+        raw.http.listen = text();
+        raw
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_gives_every_key_a_value() {
+        fn walk(path: &str, value: &serde_json::Value) {
+            match value {
+                serde_json::Value::Object(map) => {
+                    for (k, v) in map {
+                        walk(&format!("{path}.{k}"), v);
+                    }
+                }
+                serde_json::Value::Null => panic!("give `{path}` a value in Raw::example"),
+                serde_json::Value::Array(list) => {
+                    assert!(!list.is_empty(), "give `{path}` an element in Raw::example");
+                }
+                _ => {}
+            }
+        }
+        walk("", &serde_json::to_value(Raw::example()).unwrap());
+    }
+
+    #[test]
+    fn a_secret_is_never_written() {
+        let secret = Secret("sk-1234567".into());
+        let shown = format!("{secret:?} {}", serde_json::to_string(&secret).unwrap());
+        assert!(!shown.contains("1234567"), "the key leaked: {shown}");
+    }
+}

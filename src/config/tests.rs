@@ -1,0 +1,287 @@
+use super::*;
+use secrecy::ExposeSecret as _;
+
+/// Loads `text` as `nightline.toml` in a folder of its own, with `vars`; the folder's name is cut from messages.
+fn load(text: &str, vars: &[(&str, &str)]) -> Result<Loaded, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nightline.toml");
+    std::fs::write(&path, text).unwrap();
+    let vars = vars.iter().map(|(k, v)| ((*k).to_string(), (*v).to_string()));
+    Loaded::read(Some(&path), vars)
+        .map_err(|e| e.to_string().replace(&format!("{}/", folder.path().display()), ""))
+}
+
+#[track_caller]
+fn wrong(text: &str, message: &str) {
+    match load(text, &[]) {
+        Ok(_) => panic!("this must be refused:\n{text}"),
+        Err(found) => assert_eq!(found, message, "for the file\n{text}"),
+    }
+}
+
+#[test]
+fn the_defaults_are_valid_and_as_documented() {
+    let config = Config::default();
+    let listen: Vec<_> = config.sip.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(listen, ["udp:0.0.0.0:5060", "tcp:0.0.0.0:5060"]);
+    assert_eq!(config.rtp.ports, 20_000..=29_999);
+    assert_eq!(config.asr.model, Model::Embedded);
+    assert_eq!(config.store, Path::new("var/nightline.db"));
+    assert!(config.llm.is_none(), "no model server unless configured");
+    assert!(config.http.is_none());
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
+    let file = "[sip]\nmax_calls = 7\nuser_agent = \"File\"\n[seats]\ntargets = [\"sip:a@b\"]\n";
+    let loaded = load(
+        file,
+        &[
+            ("NIGHTLINE_SIP__MAX_CALLS", "9"),
+            ("NIGHTLINE_SEATS__TARGETS", "sip:1001@10.0.0.1, sip:1002@10.0.0.1:5070"),
+            ("NIGHTLINE_RECORD__WAV", "false"),
+            ("NIGHTLINE_RTP__PORTS", "[30000, 30999]"),
+            ("NIGHTLINE_CONFIG", "this is for the command line and no key"),
+            ("OTHER_SIP__LISEN", "not ours"),
+        ],
+    )
+    .unwrap();
+    let config = loaded.config;
+    assert_eq!(config.sip.max_calls, 9);
+    assert_eq!(config.sip.user_agent, "File");
+    assert_eq!(config.sip.listen.len(), 2);
+    assert_eq!(config.seats.targets[1].host_port(), ("10.0.0.1", 5070));
+    assert!(!config.record.wav);
+    assert_eq!(config.rtp.ports, 30_000..=30_999);
+}
+
+#[test]
+fn a_secret_of_digits_in_the_environment_stays_a_text() {
+    let vars = [
+        ("NIGHTLINE_LLM__URL", "http://127.0.0.1:1/v1/"),
+        ("NIGHTLINE_LLM__MODEL", "qwen"),
+        ("NIGHTLINE_LLM__API_KEY", "0012345"),
+    ];
+    let llm = load("", &vars).unwrap().config.llm.unwrap();
+    assert_eq!(llm.api_key.unwrap().expose_secret(), "0012345");
+    assert_eq!(llm.url, "http://127.0.0.1:1/v1", "the final slash is cut");
+}
+
+#[test]
+fn a_key_can_come_from_a_file_and_is_never_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    std::fs::write(&key, "sk-geheim\n").unwrap();
+    let text = format!("[llm]\nurl = \"https://h/v1\"\nmodel = \"m\"\napi_key_file = {key:?}\n");
+    let loaded = load(&text, &[]).unwrap();
+    let llm = loaded.config.llm.as_ref().unwrap();
+    assert_eq!(llm.api_key.as_ref().unwrap().expose_secret(), "sk-geheim");
+    assert!(!format!("{loaded:?}").contains("geheim"), "Debug shows the key");
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest_one() {
+    wrong(
+        "# our hotline\n[sip]\nlisen = [\"udp:0.0.0.0:5060\"]\n",
+        "unknown key `sip.lisen` in nightline.toml line 3: did you mean `sip.listen`?",
+    );
+    wrong("[spi]\nlisten = []\n", "unknown key `spi` in nightline.toml line 1: did you mean `sip`?");
+    wrong(
+        "[sip]\nsession_expires = 90\n",
+        "unknown key `sip.session_expires` in nightline.toml line 2: did you mean `sip.session_expires_s`?",
+    );
+    wrong(
+        "max_calls = 3\n",
+        "unknown key `max_calls` in nightline.toml line 1: did you mean `sip.max_calls`?",
+    );
+    wrong(
+        "[store]\nqqqqqqqqqqq = 1\n",
+        "unknown key `store.qqqqqqqqqqq` in nightline.toml line 2: known here: `store.path`",
+    );
+    wrong(
+        "qqqqqqqqqqq = 1\n",
+        "unknown key `qqqqqqqqqqq` in nightline.toml line 1: known here: `asr`, `http`, `llm`, `log`, `record`, \
+         `rtp`, `seats`, `sip`, `store`, `tenant`, `tts`, `turns`",
+    );
+}
+
+#[test]
+fn a_misspelt_key_is_found_in_every_table() {
+    fn leaves(path: &str, value: &serde_json::Value, out: &mut Vec<String>) {
+        match value.as_object() {
+            None => out.push(path.into()),
+            Some(map) => {
+                for (k, v) in map {
+                    leaves(&format!("{path}.{k}"), v, out);
+                }
+            }
+        }
+    }
+    let mut keys = Vec::new();
+    leaves("", &serde_json::to_value(Raw::example()).unwrap(), &mut keys);
+    assert!(keys.len() > 30, "{keys:?}");
+    for key in keys {
+        let (table, name) = key[1..].split_once('.').unwrap();
+        let found = load(&format!("[{table}]\n{name}x = 1\n"), &[]).unwrap_err();
+        let want =
+            format!("unknown key `{table}.{name}x` in nightline.toml line 2: did you mean `{table}.{name}`?");
+        assert_eq!(found, want);
+    }
+}
+
+#[test]
+fn an_unknown_variable_names_the_nearest_one() {
+    let found = load("", &[("NIGHTLINE_SIP__LISEN", "udp:0.0.0.0:1")]).unwrap_err();
+    assert_eq!(
+        found,
+        "unknown key `sip.lisen` in the environment variable NIGHTLINE_SIP__LISEN: did you mean \
+         `NIGHTLINE_SIP__LISTEN`?"
+    );
+}
+
+#[test]
+fn a_wrong_type_says_what_was_expected_and_found() {
+    wrong(
+        "[sip]\nmax_calls = \"many\"\n",
+        "`sip.max_calls` in nightline.toml line 2: expected a whole number, found the text \"many\"",
+    );
+    wrong(
+        "[rtp]\ntimeout_s = 1.5\n",
+        "`rtp.timeout_s` in nightline.toml line 2: expected a whole number, found the fraction 1.5",
+    );
+    wrong(
+        "[sip]\nlisten = \"udp:0.0.0.0:5060\"\n",
+        "`sip.listen` in nightline.toml line 2: expected a list of texts, found the text \"udp:0.0.0.0:5060\"",
+    );
+    wrong("sip = 5\n", "`sip` in nightline.toml line 1: expected a table, found the number 5");
+    wrong(
+        "[record]\nwav = 1\n",
+        "`record.wav` in nightline.toml line 2: expected true or false, found the number 1",
+    );
+    wrong(
+        "[llm]\napi_key = 123456\n",
+        "`llm.api_key` in nightline.toml line 2: expected a text in quotes, found something else",
+    );
+    let found = load("", &[("NIGHTLINE_SIP__MAX_CALLS", "many")]).unwrap_err();
+    assert_eq!(
+        found,
+        "`sip.max_calls` in the environment variable NIGHTLINE_SIP__MAX_CALLS: expected a whole number, found \
+         the text \"many\""
+    );
+}
+
+#[test]
+fn a_value_out_of_range_says_the_range() {
+    wrong(
+        "[sip]\nmax_calls = 0\n",
+        "`sip.max_calls` in nightline.toml line 2: 0 is out of range, expected 1 to 10000",
+    );
+    wrong(
+        "[sip]\nmax_calls = -1\n",
+        "`sip.max_calls` in nightline.toml line 2: -1 is out of range, expected 0 to 4294967295",
+    );
+    wrong(
+        "[rtp]\nports = [20000,\n  70000]\n",
+        "`rtp.ports.1` in nightline.toml line 3: 70000 is out of range, expected 0 to 65535",
+    );
+    wrong(
+        "[rtp]\nports = [30000, 20000]\n",
+        "`rtp.ports` in nightline.toml line 2: [30000, 20000] is not a range of ports: write the first and the last, \
+         both 1024 to 65535, for example [20000, 29999]",
+    );
+    wrong(
+        "[rtp]\nports = [20000, 20009]\n[sip]\nmax_calls = 5\n",
+        "`rtp.ports` in nightline.toml line 2: 10 ports are too few for `sip.max_calls` = 5, which needs 20 (4 a \
+         call): widen the range or allow fewer calls",
+    );
+    wrong(
+        "[turns]\nmin_silence_ms = 900\nmax_silence_ms = 800\n",
+        "`turns.min_silence_ms` in nightline.toml line 2: it is longer than `turns.max_silence_ms` (800 ms)",
+    );
+}
+
+#[test]
+fn a_value_that_cannot_be_parsed_says_how_it_should_look() {
+    wrong(
+        "[sip]\nlisten = [\n  \"udp:0.0.0.0:5060\",\n  \"upd:0.0.0.0:5061\",\n]\n",
+        "`sip.listen.1` in nightline.toml line 4: \"upd:0.0.0.0:5061\": the transport `upd` is not udp or tcp; \
+         write for example \"udp:0.0.0.0:5060\"",
+    );
+    wrong(
+        "[sip]\nlisten = []\n",
+        "`sip.listen` in nightline.toml line 2: it is empty: name at least one, for example \"udp:0.0.0.0:5060\"",
+    );
+    wrong(
+        "[seats]\ntargets = [\"1001@host\"]\n",
+        "`seats.targets.0` in nightline.toml line 2: \"1001@host\" is not a SIP URI (it does not begin with \
+         `sip:`): write `sip:name@host:port`",
+    );
+    wrong(
+        "[tts]\nengine = \"festival\"\n",
+        "`tts.engine` in nightline.toml line 2: \"festival\" is not one of \"espeak\" or \"openai\"",
+    );
+    wrong(
+        "[tts]\nengine = \"openai\"\nurl = \"http://h/v1\"\n",
+        "`tts.model`: it is missing, and `tts.engine = \"openai\"` needs it",
+    );
+    wrong(
+        "[llm]\nmodel = \"qwen\"\n",
+        "`llm.model` in nightline.toml line 2: it is set, but `llm.url` is not: set that too, or remove this",
+    );
+    wrong(
+        "[tenant]\nname = \"../etc\"\n",
+        "`tenant.name` in nightline.toml line 2: \"../etc\" is not a name: use letters, digits, - and _",
+    );
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once() {
+    wrong(
+        "[sip]\nlisen = []\nmax_calls = 0\nexternal_ip = \"here\"\n",
+        "unknown key `sip.lisen` in nightline.toml line 2: did you mean `sip.listen`?\n\
+         `sip.max_calls` in nightline.toml line 3: 0 is out of range, expected 1 to 10000\n\
+         `sip.external_ip` in nightline.toml line 4: \"here\" is not an IP address: write for example \"203.0.113.7\"",
+    );
+}
+
+#[test]
+fn a_file_that_is_not_toml_names_the_line() {
+    let found = load("[sip]\nmax_calls = \n", &[]).unwrap_err();
+    assert!(found.starts_with("not TOML in nightline.toml line 2: "), "{found}");
+}
+
+#[test]
+fn a_named_file_must_exist() {
+    let found = Loaded::read(Some(Path::new("/no/such.toml")), []).unwrap_err().to_string();
+    assert!(found.starts_with("cannot read the configuration /no/such.toml: "), "{found}");
+}
+
+#[test]
+fn a_key_copied_from_a_dump_is_refused() {
+    wrong(
+        "[llm]\nurl = \"http://h/v1\"\nmodel = \"m\"\napi_key = \"(hidden)\"\n",
+        "`llm.api_key` in nightline.toml line 4: this was copied from a dump, which hides the key: write the real one",
+    );
+}
+
+#[test]
+fn sip_uris_are_checked_as_far_as_dialling_needs() {
+    for good in ["sip:a@b", "sip:b", "sip:1001@10.0.0.1:5070;transport=tcp", "sip:a@[::1]:5060", "sip:b?X=y"]
+    {
+        assert!(good.parse::<SipUri>().is_ok(), "{good}");
+    }
+    for bad in [
+        "",
+        "sip:",
+        "sip:@b",
+        "sip:a@",
+        "sip:a@b:0",
+        "sip:a@b:x",
+        "sip:a b@c",
+        "sip:a@[::1",
+        "sips:a@b",
+        "tel:1",
+    ] {
+        assert!(bad.parse::<SipUri>().is_err(), "{bad}");
+    }
+}

@@ -1,0 +1,323 @@
+//! Intents that words alone betray: danger, a wish for a person, anger, and the small coin of a conversation.
+
+use super::tenant::{Cues, Tenant};
+use super::text::{Syllable, is_han, normalize, sounds_within, syllables};
+
+/// From here on a phrase counts as heard by its sound.
+const SOUNDS_LIKE: f32 = 0.85;
+
+/// What an utterance does beside asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmallTalk {
+    /// 你好, 喂, 听得到吗.
+    Hello,
+    /// 你是谁, 是机器人吗.
+    Who,
+    /// 再说一遍, 听不清.
+    Repeat,
+    /// 等一下, 我找一下.
+    Wait,
+    /// 谢谢.
+    Thanks,
+    /// 再见, 没有别的了.
+    Goodbye,
+    /// 没有了, 不用了: the end only if the bot asked whether there is more.
+    NothingMore,
+}
+
+/// An utterance, prepared once for all the rules.
+pub struct Heard {
+    text: String,
+    padded: String,
+    sounds: Vec<Syllable>,
+}
+
+impl Heard {
+    /// Prepares `text`.
+    pub fn new(text: &str) -> Self {
+        let text = normalize(text);
+        Self { padded: format!(" {text} "), sounds: syllables(&text), text }
+    }
+
+    /// The advice for the danger that the caller tells of, as (Chinese, English). Danger that is only asked about (会不会起火)
+    /// or denied (没有人受伤) is none.
+    pub fn danger<'a>(&self, tenant: &'a Tenant) -> Option<(&'a str, &'a str)> {
+        const ASKING: [&str; 12] = [
+            "会不会",
+            "会自燃",
+            "会起火",
+            "会着火",
+            "会爆炸",
+            "会冒烟",
+            "容易",
+            "担心",
+            "万一",
+            "怕",
+            "如果",
+            "可能会",
+        ];
+        let asking = ASKING.iter().any(|a| self.text.contains(a)) || self.text.contains("安全吗");
+        let by_word = |word: &String| {
+            self.text.match_indices(word.as_str()).any(|(at, _)| {
+                let before: Vec<char> = self.text[..at].chars().rev().take(4).collect();
+                let denied = before.iter().any(|c| matches!(c, '没' | '无' | '未' | '别'));
+                let happening = self.text[at + word.len()..].starts_with('了')
+                    || matches!(before.first(), Some('在' | '经' | '始'));
+                !denied && (!asking || happening)
+            })
+        };
+        let danger = tenant.config.safety.iter().find(|d| {
+            d.cues.words.iter().any(by_word)
+                || d.cues
+                    .words_en
+                    .iter()
+                    .any(|w| self.says_en(w) && !self.says_en("no") && !self.says_en("not"))
+                || (!asking && !self.text.contains('没') && self.sounds_like(&d.cues))
+        })?;
+        Some((&danger.advice, &danger.advice_en))
+    }
+
+    /// True if the caller asks for a person. 不用转人工 and 人工费 do not.
+    pub fn wants_person(&self, tenant: &Tenant) -> bool {
+        const REFUSED: [&str; 7] = ["不用", "不要", "不需要", "不必", "先不", "别", "不想"];
+        let cues = &tenant.config.handoff;
+        let by_word = cues.words.iter().any(|word| {
+            self.text.match_indices(word.as_str()).any(|(at, _)| {
+                let refused = REFUSED.iter().any(|r| {
+                    !word.starts_with('不')
+                        && self.text[..at].trim_end_matches(['再', '给', '我', '帮', '您', '你']).ends_with(r)
+                });
+                let labour = self.text[at + word.len()..].starts_with(['费', '智', '成']);
+                !refused && !labour
+            })
+        });
+        let refused = REFUSED.iter().any(|r| self.text.contains(r)) && !self.text.contains("机器");
+        by_word
+            || self.text == "人工"
+            || self.text == "人工台"
+            || cues.words_en.iter().any(|w| self.says_en(w) && !self.says_en("no") && !self.says_en("not"))
+            || (!refused && !self.text.contains("人工费") && self.sounds_like(cues))
+    }
+
+    /// True if the caller is angry or complains. Asking how a complaint works is not complaining.
+    pub fn upset(&self, tenant: &Tenant) -> bool {
+        let cues = &tenant.config.upset;
+        let found: Vec<&String> = cues.words.iter().filter(|w| self.text.contains(w.as_str())).collect();
+        let asks = cues.info.iter().any(|w| self.text.contains(w.as_str()));
+        if asks && found.iter().all(|w| *w == "投诉" || w.as_str() == "不满意") {
+            return false;
+        }
+        !found.is_empty()
+            || (!asks && (cues.words_en.iter().any(|w| self.says_en(w)) || self.sounds_like(cues)))
+    }
+
+    /// The small talk that the whole utterance is, if it is nothing else.
+    pub fn small_talk(&self) -> Option<SmallTalk> {
+        use SmallTalk::{Goodbye, Hello, NothingMore, Repeat, Thanks, Wait, Who};
+        const WHO: &[&str] = &[
+            "你是谁",
+            "您是谁",
+            "你是机器人",
+            "是不是机器人",
+            "是机器人吗",
+            "是真人吗",
+            "是不是真人",
+            "是真的人吗",
+            "你是人吗",
+            "你叫什么",
+            "你是人工智能",
+            "是人还是机器",
+            "are you a robot",
+            "are you human",
+            "are you a human",
+            "are you real",
+            "are you a real person",
+            "are you a machine",
+            "who are you",
+        ];
+        const REPEAT: &[&str] = &[
+            "再说一遍",
+            "再讲一遍",
+            "再说一次",
+            "重复一遍",
+            "重复一下",
+            "没听清",
+            "听不清",
+            "没听见",
+            "你说什么",
+            "说慢一点",
+            "慢一点说",
+            "大声一点",
+            "声音太小",
+            "say that again",
+            "say it again",
+            "pardon",
+            "repeat",
+            "speak slowly",
+            "speak up",
+        ];
+        const BYE: &[&str] = &[
+            "再见",
+            "拜拜",
+            "没有别的",
+            "没别的",
+            "没有其他",
+            "没其他",
+            "就这样吧",
+            "先这样",
+            "没事了",
+            "挂了吧",
+            "我挂了",
+            "没有了谢谢",
+            "没了谢谢",
+            "没有问题了",
+            "没问题了",
+            "goodbye",
+            "bye",
+            "bye bye",
+            "thats all",
+            "nothing else",
+        ];
+        const WAIT: &[&str] = &[
+            "等一下",
+            "等会",
+            "稍等",
+            "等等",
+            "先别挂",
+            "别挂",
+            "我看一下",
+            "我找一下",
+            "我想想",
+            "我想一下",
+            "我记一下",
+            "hold on",
+            "wait a moment",
+            "one moment",
+            "wait",
+        ];
+        const HELLO: &[&str] = &[
+            "听得到吗",
+            "能听到吗",
+            "听得见吗",
+            "能听见吗",
+            "你能听到吗",
+            "有人吗",
+            "在吗",
+            "你好",
+            "您好",
+            "哈喽",
+            "早上好",
+            "下午好",
+            "晚上好",
+            "喂",
+            "can you hear me",
+            "good morning",
+            "good afternoon",
+            "hello",
+            "hi",
+        ];
+        const THANKS: &[&str] =
+            &["谢谢", "多谢", "感谢", "辛苦了", "麻烦你了", "麻烦您了", "thank you", "thanks"];
+        const MORE: &[&str] =
+            &["没有了", "没了", "没有", "不用了", "不需要了", "不用", "no", "no thank you", "no thanks"];
+        let length = self.text.chars().filter(|c| is_han(*c)).count().max(self.text.split(' ').count());
+        let has = |words: &[&str]| {
+            words.iter().any(|w| if w.is_ascii() { self.says_en(w) } else { self.text.contains(w) })
+        };
+        let is = |words: &[&str]| {
+            let mut rest = self.text.clone();
+            for w in words.iter().chain(&["哎", "嗯", "好的", "好", "您", "你", "吗", "啊", "吧", "了", "那"])
+            {
+                rest = if w.is_ascii() {
+                    format!(" {rest} ").replace(&format!(" {w} "), " ")
+                } else {
+                    rest.replace(w, "")
+                };
+            }
+            rest.trim().is_empty()
+        };
+        if self.text.is_empty() {
+            None
+        } else if has(WHO) && length <= 14 {
+            Some(Who)
+        } else if has(BYE) && length <= 14 {
+            Some(Goodbye)
+        } else if has(REPEAT) && length <= 12 {
+            Some(Repeat)
+        } else if is(MORE) {
+            Some(NothingMore)
+        } else if has(WAIT) && length <= 8 {
+            Some(Wait)
+        } else if has(HELLO) && is(HELLO) {
+            Some(Hello)
+        } else if has(THANKS)
+            && length <= 8
+            && is(&[THANKS, &["非常", "没有了", "知道了", "明白了"]].concat())
+        {
+            Some(Thanks)
+        } else {
+            None
+        }
+    }
+
+    /// True for an utterance that leans on what was said before: 那要多少钱, 多久, 在哪里.
+    pub fn leans(&self) -> bool {
+        const BARE: &[&str] = &[
+            "多少钱",
+            "多久",
+            "多长时间",
+            "在哪",
+            "哪里",
+            "怎么办",
+            "怎么弄",
+            "怎么操作",
+            "为什么",
+            "要预约",
+            "免费",
+            "收费",
+            "要钱",
+            "贵不贵",
+            "几天",
+            "严重",
+            "还能开",
+            "要紧",
+            "什么时候",
+            "电话",
+            "地址",
+            "怎么走",
+            "几个小时",
+            "可以吗",
+            "行吗",
+        ];
+        let length = self.text.chars().filter(|c| is_han(*c)).count();
+        if length == 0 {
+            const BARE_EN: [&str; 5] = ["how much", "how long", "where", "why", "when"];
+            return self.text.split(' ').count() <= 5 && BARE_EN.iter().any(|w| self.text.starts_with(w));
+        }
+        (length <= 12
+            && ["那", "还有", "它", "这个", "那个", "然后"].iter().any(|w| self.text.starts_with(w)))
+            || (length <= 7 && BARE.iter().any(|w| self.text.contains(w)))
+    }
+
+    /// The normal form.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The syllables.
+    pub fn sounds(&self) -> &[Syllable] {
+        &self.sounds
+    }
+
+    fn says_en(&self, word: &str) -> bool {
+        self.padded.contains(&format!(" {word} "))
+            || word.len() >= 6 && self.padded.contains(&format!(" {word}"))
+    }
+
+    fn sounds_like(&self, cues: &Cues) -> bool {
+        cues.phrases.iter().any(|p| {
+            let needle = syllables(p);
+            needle.len() >= 3 && sounds_within(&self.sounds, &needle) >= SOUNDS_LIKE
+        })
+    }
+}

@@ -1,0 +1,235 @@
+//! The approved knowledge of a tenant: what the bot may say.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+use super::source::Source;
+use super::text::Lang;
+
+/// One approved fact with the ways callers ask for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// Unique id; reports and records name it.
+    pub id: String,
+    /// Raised at every change.
+    pub version: u32,
+    /// Short name of the topic, as it can be spoken in a question.
+    pub title: String,
+    /// The same in English.
+    pub title_en: String,
+    /// Group of topics.
+    pub category: String,
+    /// Only approved entries are used.
+    pub status: Status,
+    /// First day of use.
+    pub valid_from: Option<jiff::civil::Date>,
+    /// Last day of use.
+    pub valid_until: Option<jiff::civil::Date>,
+    /// Vehicle models that it holds for; empty for all.
+    pub models: Vec<String>,
+    /// How careful to be.
+    pub sensitivity: Sensitivity,
+    /// Words that point to it.
+    pub keywords: Vec<String>,
+    /// How callers ask, in Chinese.
+    pub questions: Vec<String>,
+    /// How callers ask, in English.
+    pub questions_en: Vec<String>,
+    /// The spoken answer in Chinese.
+    pub answer: String,
+    /// The spoken answer in English, if there is one.
+    pub answer_en: Option<String>,
+}
+
+/// Where an entry stands in review.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Being written.
+    Draft,
+    /// Checked by a person.
+    Approved,
+    /// No longer used.
+    Retired,
+}
+
+/// How careful to be with a topic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sensitivity {
+    /// Answered by the machine.
+    #[default]
+    Normal,
+    /// Danger: advice at once, then a person.
+    Safety,
+    /// Money or blame: needs more confidence.
+    Dispute,
+}
+
+/// Why the knowledge could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be understood.
+    #[error("{file}:{line}: {problem}")]
+    Malformed {
+        /// Path of the file.
+        file: String,
+        /// Line from 1.
+        line: usize,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// Two entries share an id.
+    #[error("{file}: the id `{id}` is already used by {other}; give one of them another id")]
+    Twice {
+        /// The second file.
+        file: String,
+        /// The first file.
+        other: String,
+        /// The id.
+        id: String,
+    },
+    /// An answer breaks the house style.
+    #[error("{file}: the answer says `{word}`, which style.forbidden in tenant.toml rules out; reword it")]
+    Style {
+        /// The file.
+        file: String,
+        /// The forbidden word.
+        word: String,
+    },
+    /// Nothing to say.
+    #[error("{place} holds no approved and valid entry (*.md); add one, or check `status` and the dates")]
+    Empty {
+        /// The folder.
+        place: String,
+    },
+    /// The folder cannot be read.
+    #[error(transparent)]
+    Source(#[from] super::source::Error),
+}
+
+/// All usable entries, in order of their ids.
+#[derive(Clone, Debug)]
+pub struct Knowledge {
+    entries: Vec<Entry>,
+    by_id: HashMap<String, usize>,
+}
+
+impl Knowledge {
+    /// Reads `knowledge/*.md` of a tenant and keeps what is approved and valid on `today`. Every file must parse, also those
+    /// that are not used, and no answer may hold a word of `forbidden`.
+    pub fn load(source: &Source, today: jiff::civil::Date, forbidden: &[String]) -> Result<Self, Error> {
+        let mut files: HashMap<String, String> = HashMap::new();
+        let mut entries = Vec::new();
+        for file in source.list("knowledge", "md")? {
+            let entry = super::front::parse(&source.show(&file), &source.read(&file)?)?;
+            if let Some(other) = files.insert(entry.id.clone(), source.show(&file)) {
+                return Err(Error::Twice { file: source.show(&file), other, id: entry.id });
+            }
+            let spoken = format!("{}{}", entry.answer, entry.answer_en.as_deref().unwrap_or_default());
+            if let Some(word) = forbidden.iter().find(|w| spoken.contains(w.as_str())) {
+                return Err(Error::Style { file: source.show(&file), word: word.clone() });
+            }
+            if entry.usable(today) {
+                entries.push(entry);
+            }
+        }
+        if entries.is_empty() {
+            return Err(Error::Empty { place: source.show("knowledge") });
+        }
+        entries.sort_by(|a, b| a.id.cmp(&b.id));
+        let by_id = entries.iter().enumerate().map(|(i, e)| (e.id.clone(), i)).collect();
+        Ok(Self { entries, by_id })
+    }
+
+    /// The entries, in order of their ids.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The entry of that id.
+    pub fn entry(&self, id: &str) -> Option<&Entry> {
+        self.by_id.get(id).map(|i| &self.entries[*i])
+    }
+}
+
+impl Entry {
+    /// The answer in that language; English callers get the Chinese one only if there is no other.
+    pub fn answer(&self, lang: Lang) -> &str {
+        match (lang, &self.answer_en) {
+            (Lang::En, Some(answer)) => answer,
+            _ => &self.answer,
+        }
+    }
+
+    /// The topic's name in that language.
+    pub fn title(&self, lang: Lang) -> &str {
+        match lang {
+            Lang::Zh => &self.title,
+            Lang::En => &self.title_en,
+        }
+    }
+
+    fn usable(&self, today: jiff::civil::Date) -> bool {
+        self.status == Status::Approved
+            && self.valid_from.is_none_or(|d| d <= today)
+            && self.valid_until.is_none_or(|d| today <= d)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: jiff::civil::Date = jiff::civil::date(2026, 1, 1);
+
+    fn load(files: &[(&str, &str)]) -> Result<Knowledge, Error> {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        std::fs::create_dir(dir.path().join("knowledge")).expect("its knowledge folder");
+        for (name, text) in files {
+            std::fs::write(dir.path().join("knowledge").join(name), text).expect("a file in it");
+        }
+        Knowledge::load(&Source::Folder(dir.path().to_owned()), DAY, &["百分之百".into()])
+    }
+
+    fn entry(id: &str, extra: &str, answer: &str) -> String {
+        let status = if extra.contains("status") { "" } else { "status = \"approved\"\n" };
+        format!(
+            "+++\nid = \"{id}\"\nversion = 1\ntitle = \"题\"\ncategory = \"c\"\nquestions = [\"问\"]\n{status}{extra}\n+++\n{answer}\n"
+        )
+    }
+
+    #[test]
+    fn only_approved_and_valid_entries_are_used() {
+        let knowledge = load(&[
+            ("a.md", &entry("a", "", "好。")),
+            ("b.md", &entry("b", "status = \"draft\"", "好。")),
+            ("c.md", &entry("c", "valid_until = \"2025-12-31\"", "好。")),
+            ("d.md", &entry("d", "valid_from = \"2026-01-02\"", "好。")),
+        ])
+        .expect("all files are well formed");
+        let ids: Vec<_> = knowledge.entries().iter().map(|e| e.id.as_str()).collect();
+        assert_eq!(ids, ["a"]);
+    }
+
+    #[test]
+    fn a_wrong_field_is_named_with_file_and_line() {
+        let error = load(&[("a.md", &entry("a", "statuss = 3\nstatus = \"approved\"", "好。"))]).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("a.md:7:") && text.contains("statuss"), "{text}");
+        let error = load(&[("a.md", "id = 3")]).unwrap_err().to_string();
+        assert!(error.contains("a.md:1:") && error.contains("+++"), "{error}");
+    }
+
+    #[test]
+    fn doubles_forbidden_words_and_empty_folders_are_refused() {
+        let twice =
+            load(&[("a.md", &entry("a", "", "好。")), ("b.md", &entry("a", "", "好。"))]).unwrap_err();
+        assert!(matches!(twice, Error::Twice { .. }), "{twice}");
+        let style = load(&[("a.md", &entry("a", "", "百分之百好。"))]).unwrap_err();
+        assert!(matches!(style, Error::Style { .. }), "{style}");
+        let empty = load(&[]).unwrap_err();
+        assert!(matches!(empty, Error::Empty { .. }), "{empty}");
+    }
+}

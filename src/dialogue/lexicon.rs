@@ -1,0 +1,121 @@
+//! Short words that steer the turn itself: backchannels, which do not stop the bot, and interrupts, which do.
+
+use super::text::{normalize, sounds_within, syllables};
+
+/// The tenant's lists of short words.
+#[derive(Clone, Debug, Default)]
+pub struct Lexicon {
+    backchannels: Vec<String>,
+    interrupts: Vec<String>,
+}
+
+impl Lexicon {
+    /// Reads lists: one word a line, `#` begins a comment. The lists of several languages are simply joined.
+    pub fn load<'a>(
+        backchannels: impl IntoIterator<Item = &'a str>,
+        interrupts: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let words = |text: &str| -> Vec<String> {
+            text.lines()
+                .map(|l| l.split('#').next().unwrap_or_default())
+                .map(normalize)
+                .filter(|w| !w.is_empty())
+                .collect()
+        };
+        let mut list = Self {
+            backchannels: backchannels.into_iter().flat_map(words).collect(),
+            interrupts: interrupts.into_iter().flat_map(words).collect(),
+        };
+        // Longest first, so that the greedy walk below takes "对对" before "对".
+        list.backchannels.sort_by_key(|w| std::cmp::Reverse(w.len()));
+        list
+    }
+
+    /// True if `text` is nothing but listening sounds (嗯, 对, 好的 …), in any number and order. Empty text is one too: a
+    /// cough or a breath has no words.
+    pub fn is_backchannel(&self, text: &str) -> bool {
+        let text = normalize(text);
+        if text.chars().count() > 12 {
+            return false;
+        }
+        let mut rest = text.as_str();
+        'walk: while !rest.is_empty() {
+            for word in &self.backchannels {
+                if let Some(after) = rest.strip_prefix(word.as_str())
+                    && (!word.is_ascii() || after.is_empty() || after.starts_with(' '))
+                {
+                    rest = after.trim_start();
+                    continue 'walk;
+                }
+            }
+            return false;
+        }
+        true
+    }
+
+    /// True if `text` begins with, or holds, a word that stops the bot at once (等一下, 不对, 转人工 …), also when it was
+    /// misheard as something that sounds the same. Words of one character count only alone or at the beginning.
+    pub fn is_interrupt(&self, text: &str) -> bool {
+        let text = normalize(text);
+        let sounds = syllables(&text);
+        self.interrupts.iter().any(|word| {
+            if word.is_ascii() {
+                return format!(" {text} ").contains(&format!(" {word} "));
+            }
+            match word.chars().count() {
+                1 => text.starts_with(word.as_str()) && text.chars().count() <= 2,
+                2 => {
+                    text.contains(word.as_str())
+                        || (sounds.len() <= 3 && sounds_within(&sounds, &syllables(word)) >= 0.99)
+                }
+                _ => text.contains(word.as_str()) || sounds_within(&sounds, &syllables(word)) >= 0.88,
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lexicon() -> Lexicon {
+        Lexicon::load(
+            [
+                include_str!("../../tenants/nev/backchannels.zh.txt"),
+                include_str!("../../tenants/nev/backchannels.en.txt"),
+            ],
+            [
+                include_str!("../../tenants/nev/interrupts.zh.txt"),
+                include_str!("../../tenants/nev/interrupts.en.txt"),
+            ],
+        )
+    }
+
+    #[test]
+    fn listening_sounds_are_backchannels() {
+        for text in
+            ["嗯", "嗯嗯嗯", "对，对对", "好的好的", "哦，是的", "嗯，知道了", "", "uh huh", "Yes, okay."]
+        {
+            assert!(lexicon().is_backchannel(text), "{text:?} only shows that the caller listens");
+        }
+    }
+
+    #[test]
+    fn words_with_content_are_no_backchannels() {
+        for text in ["对了我还想问", "好的转人工", "不对", "续航", "yes my car", "rightly"] {
+            assert!(!lexicon().is_backchannel(text), "{text:?} says something");
+        }
+    }
+
+    #[test]
+    fn interrupts_are_heard_also_when_misspelt() {
+        for text in
+            ["等一下", "哎等一下", "不对不对", "转人工", "专人工", "停", "我要投诉你们", "hold on please"]
+        {
+            assert!(lexicon().is_interrupt(text), "{text:?} must stop the bot");
+        }
+        for text in ["嗯", "好的", "停车场在哪里", "知道了", "know that"] {
+            assert!(!lexicon().is_interrupt(text), "{text:?} must not stop the bot");
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! The light tier: rules first, then retrieval. No network, no waiting; a turn takes well under a millisecond.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::clause::clauses;
+use super::intent::{Heard, SmallTalk};
+use super::knowledge::{Entry, Sensitivity};
+use super::phrases::fill;
+use super::retrieval::{Index, Ranking};
+use super::slots::{self, Number};
+use super::tenant::Tenant;
+use super::text::{Lang, syllables};
+use super::{Act, Ask, Decision, Expect, Mind, Reason, Said, Thought, Tier, Who};
+
+/// Answers turns from rules and approved entries.
+///
+/// Clauses that come with [`Act::Handoff`] are only what belongs to the reason (advice, apology); "I connect you" is the
+/// core's to say. [`Act::PhonePart`] and [`Act::Phone`] carry all digits so far, put together from the history.
+pub struct LightMind {
+    tenant: Arc<Tenant>,
+    index: Index,
+}
+
+/// A complete turn.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Reply {
+    /// What to say.
+    pub clauses: Vec<String>,
+    /// What it comes to.
+    pub decision: Decision,
+}
+
+impl LightMind {
+    /// Indexes the tenant's knowledge and loads the dictionary.
+    pub fn new(tenant: Arc<Tenant>) -> Self {
+        let index = Index::new(&tenant.knowledge);
+        Self { tenant, index }
+    }
+
+    /// The tenant.
+    pub fn tenant(&self) -> &Arc<Tenant> {
+        &self.tenant
+    }
+
+    /// The whole answer.
+    pub(super) fn reply(&self, ask: &Ask) -> Reply {
+        self.rules(ask).unwrap_or_else(|| self.answer(ask))
+    }
+
+    /// What the rules decide, if they do: danger, a person, anger, expected slots, small talk, backchannels.
+    pub(super) fn rules(&self, ask: &Ask) -> Option<Reply> {
+        let heard = Heard::new(&ask.transcript.text);
+        let lang = language(ask);
+        let phrases = self.tenant.phrases(lang);
+        let sure = 0.5 + 0.5 * ask.transcript.confidence.clamp(0.0, 1.0);
+        let act = |act, topic: &str, words: &str| Some(reply(act, sure, topic, words));
+        if heard.text().is_empty() {
+            return act(Act::Ignore, "silence", "");
+        }
+        if let Some((zh, en)) = heard.danger(&self.tenant) {
+            return act(Act::Handoff(Reason::Safety), "handoff", if lang == Lang::Zh { zh } else { en });
+        }
+        let small_talk = heard.small_talk();
+        if small_talk == Some(SmallTalk::Who) {
+            return act(Act::Answer, "smalltalk", &phrases.who);
+        }
+        if heard.wants_person(&self.tenant) {
+            return act(Act::Handoff(Reason::Requested), "handoff", "");
+        }
+        if heard.upset(&self.tenant) {
+            return act(Act::Handoff(Reason::Upset), "handoff", &phrases.apology);
+        }
+        if let Some(reply) = self.slot(ask, &heard, sure) {
+            return Some(reply);
+        }
+        let last_bot = last(&ask.history, Who::Bot);
+        let asked_more = last_bot.is_some_and(|t| t.contains("其他问题") || t.contains("anything else"));
+        match small_talk {
+            Some(SmallTalk::Goodbye) => return act(Act::Goodbye, "smalltalk", ""),
+            Some(SmallTalk::NothingMore) if asked_more => return act(Act::Goodbye, "smalltalk", ""),
+            Some(SmallTalk::Thanks) => return act(Act::Answer, "smalltalk", &phrases.thanks),
+            Some(SmallTalk::Hello) => return act(Act::Answer, "smalltalk", &phrases.hello),
+            Some(SmallTalk::Wait) => return act(Act::Answer, "smalltalk", &phrases.wait),
+            Some(SmallTalk::Repeat) => {
+                let words = last_bot.filter(|t| !t.is_empty()).unwrap_or(&phrases.nothing_to_repeat);
+                return act(Act::Answer, "repeat", words);
+            }
+            _ => {}
+        }
+        let asked = last_bot.is_some_and(|t| t.ends_with(['？', '?', '吗']));
+        if self.tenant.lexicon.is_backchannel(heard.text()) && !(asked && ask.clarified) {
+            return act(Act::Ignore, "backchannel", "");
+        }
+        None
+    }
+
+    /// The expected answer to the last question.
+    fn slot(&self, ask: &Ask, heard: &Heard, sure: f32) -> Option<Reply> {
+        let phrases = self.tenant.phrases(language(ask));
+        let text = &ask.transcript.text;
+        match ask.expect {
+            Expect::Open => None,
+            Expect::YesNo => {
+                let act = if slots::yes_no(text)? { Act::Yes } else { Act::No };
+                Some(reply(act, sure, "slot", ""))
+            }
+            Expect::Phone => {
+                let this = ["这个号", "这个电话", "就这个", "现在的号", "当前号", "来电号", "this number"];
+                if let Some(number) =
+                    ask.caller.as_deref().filter(|_| this.iter().any(|w| heard.text().contains(w)))
+                    && let Number::Complete(number) = slots::phone(&[number])
+                {
+                    return Some(reply(Act::Phone(number), sure, "slot", ""));
+                }
+                let mut pieces = self.number_so_far(&ask.history);
+                if slots::phone(&[text]) == Number::None {
+                    return match slots::yes_no(text) {
+                        Some(false) => Some(reply(Act::No, sure, "slot", "")),
+                        _ => None,
+                    };
+                }
+                pieces.push(text);
+                Some(match slots::phone(&pieces) {
+                    Number::Complete(digits) => reply(Act::Phone(digits), sure, "slot", ""),
+                    Number::Part(digits) => reply(Act::PhonePart(digits), sure, "slot", ""),
+                    Number::TooLong | Number::None => reply(Act::Clarify, 0.3, "slot", &phrases.phone_again),
+                })
+            }
+            Expect::Time => match slots::time(text) {
+                Some(when) => Some(reply(Act::When(when), sure, "slot", "")),
+                None if slots::yes_no(text) == Some(false) => Some(reply(Act::No, sure, "slot", "")),
+                None => None,
+            },
+        }
+    }
+
+    /// What the caller has said since the bot asked for the number; "go on" does not end it.
+    fn number_so_far<'a>(&self, history: &'a [Said]) -> Vec<&'a str> {
+        let goes_on = |text: &str| {
+            [Lang::Zh, Lang::En].iter().any(|l| {
+                let more = &self.tenant.phrases(*l).phone_more;
+                !text.is_empty() && more.starts_with(text)
+            })
+        };
+        let mut pieces: Vec<&str> = history
+            .iter()
+            .rev()
+            .take_while(|s| s.who == Who::Caller || goes_on(&s.text))
+            .filter(|s| s.who == Who::Caller)
+            .map(|s| s.text.as_str())
+            .collect();
+        pieces.reverse();
+        pieces
+    }
+
+    /// The answer from the knowledge: an answer, a question back, or a handoff.
+    pub(super) fn answer(&self, ask: &Ask) -> Reply {
+        let lang = language(ask);
+        let phrases = self.tenant.phrases(lang);
+        let limits = self.tenant.config.thresholds;
+        if ask.clarified
+            && let Some(reply) = self.pick(ask, lang)
+        {
+            return reply;
+        }
+        let found = self.retrieve(ask);
+        let confidence = self.confidence(ask, &found);
+        if let Some(hit) = found.hits.first() {
+            let entry = &self.tenant.knowledge.entries()[hit.entry];
+            let limit =
+                if entry.sensitivity == Sensitivity::Normal { limits.answer } else { limits.sensitive };
+            if confidence >= limit {
+                return told(entry, lang, confidence);
+            }
+        }
+        if ask.clarified {
+            return reply(
+                Act::Handoff(Reason::LowConfidence),
+                confidence,
+                "handoff",
+                &phrases.low_confidence,
+            );
+        }
+        let entries = self.tenant.knowledge.entries();
+        let mut near = found.hits.iter().map(|h| (h.score, entries[h.entry].title(lang)));
+        let words = match (near.next(), near.next()) {
+            (Some(_), _) if found.confidence < limits.near => phrases.clarify.clone(),
+            (Some((first, a)), Some((second, b))) if second > 0.5 * first => {
+                fill(&phrases.clarify_two, &[("a", a), ("b", b)])
+            }
+            (Some((_, a)), _) => fill(&phrases.clarify_one, &[("a", a)]),
+            _ => phrases.clarify.clone(),
+        };
+        reply(Act::Clarify, confidence, "clarify", &words)
+    }
+
+    /// Ranks entries for the turn; a turn that leans on the one before is searched together with it.
+    pub(super) fn retrieve(&self, ask: &Ask) -> Ranking {
+        let text = &ask.transcript.text;
+        let alone = self.index.search(text);
+        let heard = Heard::new(text);
+        let before = ask
+            .history
+            .iter()
+            .rev()
+            .filter(|s| s.who == Who::Caller && !Heard::new(&s.text).leans())
+            .find(|s| s.text.chars().count() >= 4);
+        let Some(before) = before.filter(|_| ask.clarified || heard.leans()) else {
+            return alone;
+        };
+        let mut joined = self.index.search(&format!("{} {text}", before.text));
+        joined.confidence *= 0.95;
+        if joined.confidence > alone.confidence { joined } else { alone }
+    }
+
+    /// Fuses retrieval, recogniser and repetition.
+    pub(super) fn confidence(&self, ask: &Ask, found: &Ranking) -> f32 {
+        let heard = 0.6 + 0.4 * (ask.transcript.confidence / 0.75).clamp(0.0, 1.0);
+        let repeated = if self.repeated(ask) { 0.6 } else { 1.0 };
+        found.confidence * heard * repeated
+    }
+
+    /// True if the caller says again what was answered before: the answer did not help.
+    fn repeated(&self, ask: &Ask) -> bool {
+        let now = syllables(&ask.transcript.text);
+        let answered = ask.history.iter().rev().skip_while(|s| s.who == Who::Caller || s.interrupted);
+        now.len() >= 4
+            && answered.filter(|s| s.who == Who::Caller).take(2).any(|s| {
+                let then = syllables(&s.text);
+                let shared = now.iter().filter(|n| then.contains(n)).count();
+                shared * 100 >= 85 * now.len().max(then.len())
+            })
+    }
+
+    /// After "do you mean A or B": which of them it is; [`None`] if the caller said something else.
+    fn pick(&self, ask: &Ask, lang: Lang) -> Option<Reply> {
+        let asked = last(&ask.history, Who::Bot)?;
+        let mut offered: Vec<(usize, &Entry)> = self
+            .tenant
+            .knowledge
+            .entries()
+            .iter()
+            .filter_map(|e| asked.find(e.title(lang)).map(|at| (at, e)))
+            .collect();
+        offered.sort_by_key(|(at, e)| (*at, std::cmp::Reverse(e.title(lang).len())));
+        offered.dedup_by_key(|(at, _)| *at);
+        let text = Heard::new(&ask.transcript.text);
+        let says = |words: &[&str]| words.iter().any(|w| text.text().contains(w));
+        let chosen = if says(&["都不是", "两个都不", "neither"]) {
+            None
+        } else if says(&["第一", "前面", "前一个", "前者", "first"]) {
+            offered.first()
+        } else if says(&["第二", "后面", "后一个", "后者", "second"]) {
+            offered.get(1)
+        } else {
+            let named = offered
+                .iter()
+                .find(|(_, e)| super::text::sounds_within(text.sounds(), &syllables(&e.title)) > 0.85);
+            match (named, slots::yes_no(text.text())) {
+                (Some(named), _) => Some(named),
+                (None, Some(true)) if text.text().chars().count() <= 6 => offered.first(),
+                (None, Some(false)) if text.text().chars().count() <= 6 => None,
+                _ => return None,
+            }
+        };
+        let phrases = self.tenant.phrases(lang);
+        Some(match chosen {
+            Some((_, entry)) => told(entry, lang, 0.9),
+            None => reply(Act::Handoff(Reason::LowConfidence), 0.2, "handoff", &phrases.low_confidence),
+        })
+    }
+}
+
+impl Mind for LightMind {
+    fn think(&self, ask: Ask, mut sink: Box<dyn FnMut(Thought) + Send>) {
+        give(self.reply(&ask), &ask, &mut sink);
+    }
+
+    fn summarize(&self, history: &[Said], reason: Reason, caller: Option<&str>) -> String {
+        super::summary::summarize(&self.tenant, history, reason, caller)
+    }
+}
+
+/// Streams a reply; a cancelled asker gets only the decision.
+pub(super) fn give(reply: Reply, ask: &Ask, sink: &mut dyn FnMut(Thought)) {
+    for clause in reply.clauses {
+        if ask.cancelled.load(Ordering::Relaxed) {
+            break;
+        }
+        sink(Thought::Clause(clause));
+    }
+    sink(Thought::Decided(reply.decision));
+}
+
+/// The language to answer in: that of the words, else of the caller's last words.
+pub(super) fn language(ask: &Ask) -> Lang {
+    Lang::of(&ask.transcript.text)
+        .or_else(|| ask.history.iter().rev().filter(|s| s.who == Who::Caller).find_map(|s| Lang::of(&s.text)))
+        .unwrap_or_default()
+}
+
+/// The answer that an entry gives. Entries about danger also give the call to a person.
+fn told(entry: &Entry, lang: Lang, confidence: f32) -> Reply {
+    let act = match entry.sensitivity {
+        Sensitivity::Safety => Act::Handoff(Reason::Safety),
+        Sensitivity::Normal | Sensitivity::Dispute => Act::Answer,
+    };
+    let mut reply = reply(act, confidence, &entry.category, entry.answer(lang));
+    reply.decision.sources = vec![entry.id.clone()];
+    reply
+}
+
+fn reply(act: Act, confidence: f32, topic: &str, words: &str) -> Reply {
+    let decision =
+        Decision { act, confidence, sources: Vec::new(), tier: Tier::Light, topic: topic.to_owned() };
+    Reply { clauses: clauses(words), decision }
+}
+
+fn last(history: &[Said], who: Who) -> Option<&str> {
+    history.iter().rev().find(|s| s.who == who).map(|s| s.text.as_str())
+}
+
+#[cfg(test)]
+#[path = "light_tests.rs"]
+mod tests;

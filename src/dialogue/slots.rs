@@ -1,0 +1,457 @@
+//! What an expected answer says: yes or no, a telephone number, a time.
+
+use super::text::normalize;
+
+/// Yes (`true`), no (`false`), or neither. The last word that says either counts: 好吧算了 is a no.
+pub fn yes_no(text: &str) -> Option<bool> {
+    let text = normalize(text);
+    if text.is_ascii() {
+        return yes_no_en(&text);
+    }
+    let mut rest = text.as_str();
+    let mut answer = None;
+    // Asking back is no answer.
+    for question in [
+        "行不行",
+        "好不好",
+        "可不可以",
+        "是不是",
+        "能不能",
+        "对不对",
+        "要不要",
+        "为什么",
+        "怎么",
+        "多少",
+        "多久",
+    ] {
+        if rest.contains(question) {
+            return None;
+        }
+    }
+    'scan: while let Some(c) = rest.chars().next() {
+        for (word, meaning) in YES_NO {
+            if let Some(after) = rest.strip_prefix(word) {
+                if meaning.is_some() {
+                    answer = *meaning;
+                }
+                rest = after;
+                continue 'scan;
+            }
+        }
+        rest = &rest[c.len_utf8()..];
+    }
+    answer
+}
+
+/// Longest first; [`None`] for words that hold a yes or no by accident.
+const YES_NO: &[(&str, Option<bool>)] = &[
+    ("还是不用了", Some(false)),
+    ("不是不可以", Some(true)),
+    ("没有问题", Some(true)),
+    ("没有意见", Some(true)),
+    ("不好意思", None),
+    ("不要紧", Some(true)),
+    ("不需要", Some(false)),
+    ("不可以", Some(false)),
+    ("不方便", Some(false)),
+    ("不介意", Some(true)),
+    ("没问题", Some(true)),
+    ("没关系", None),
+    ("用不着", Some(false)),
+    ("没必要", Some(false)),
+    ("可是", None),
+    ("但是", None),
+    ("还是", None),
+    ("要是", None),
+    ("就是", None),
+    ("不过", None),
+    ("你好", None),
+    ("您好", None),
+    ("好像", None),
+    ("没错", Some(true)),
+    ("不错", Some(true)),
+    ("没事", None),
+    ("算了", Some(false)),
+    ("不用", Some(false)),
+    ("不要", Some(false)),
+    ("不行", Some(false)),
+    ("不是", Some(false)),
+    ("不对", Some(false)),
+    ("不了", Some(false)),
+    ("不想", Some(false)),
+    ("不必", Some(false)),
+    ("没有", Some(false)),
+    ("别", Some(false)),
+    ("拒绝", Some(false)),
+    ("错了", Some(false)),
+    ("甭", Some(false)),
+    ("可以", Some(true)),
+    ("需要", Some(true)),
+    ("当然", Some(true)),
+    ("确定", Some(true)),
+    ("确认", Some(true)),
+    ("愿意", Some(true)),
+    ("同意", Some(true)),
+    ("麻烦你", Some(true)),
+    ("麻烦您", Some(true)),
+    ("登记吧", Some(true)),
+    ("回电吧", Some(true)),
+    ("打给我", Some(true)),
+    ("打吧", Some(true)),
+    ("ok", Some(true)),
+    ("嗯", Some(true)),
+    ("对", Some(true)),
+    ("是", Some(true)),
+    ("好", Some(true)),
+    ("行", Some(true)),
+    ("成", Some(true)),
+    ("要", Some(true)),
+    ("中", Some(true)),
+    ("不", Some(false)),
+    ("没", Some(false)),
+];
+
+fn yes_no_en(text: &str) -> Option<bool> {
+    let padded = format!(" {text} ");
+    let has = |words: &[&str]| words.iter().any(|w| padded.contains(&format!(" {w} ")));
+    if has(&["no", "nope", "not", "dont", "never mind", "nah"]) && !has(&["no problem"]) {
+        Some(false)
+    } else if has(&[
+        "yes",
+        "yeah",
+        "yep",
+        "sure",
+        "ok",
+        "okay",
+        "please",
+        "right",
+        "correct",
+        "of course",
+        "no problem",
+        "fine",
+    ]) {
+        Some(true)
+    } else {
+        None
+    }
+}
+
+/// A spoken number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Number {
+    /// A complete telephone number, digits only.
+    Complete(String),
+    /// The beginning of one.
+    Part(String),
+    /// More digits than a number has.
+    TooLong,
+    /// No digits at all.
+    None,
+}
+
+/// The number that the caller has said in `pieces`, oldest first; the last is the newest. A piece that is complete alone
+/// replaces what came before; so does a correction (不对, 错了, 应该是).
+pub fn phone(pieces: &[&str]) -> Number {
+    let mut digits = String::new();
+    for piece in pieces {
+        let (fresh, corrected) = spoken_digits(piece);
+        if complete(&fresh) {
+            digits = fresh;
+        } else if corrected {
+            digits = correct(&digits, &fresh);
+        } else {
+            digits.push_str(&fresh);
+        }
+    }
+    match digits.len() {
+        0 => Number::None,
+        _ if complete(&digits) => Number::Complete(digits),
+        1..=11 => Number::Part(digits),
+        _ => Number::TooLong,
+    }
+}
+
+/// A mobile number, a landline with its area code, or a 400/800 number.
+fn complete(digits: &str) -> bool {
+    let b = digits.as_bytes();
+    match b {
+        [b'1', second, ..] => b.len() == 11 && *second >= b'3',
+        [b'0', ..] => (10..=12).contains(&b.len()),
+        [b'4' | b'8', b'0', b'0', ..] => b.len() == 10,
+        _ => false,
+    }
+}
+
+/// `fresh` in place of the end of `said`, or of all of it if it begins a number anew.
+fn correct(said: &str, fresh: &str) -> String {
+    if fresh.is_empty() || fresh.len() >= said.len() || (fresh.starts_with('1') && fresh.len() >= 3) {
+        return fresh.to_owned();
+    }
+    format!("{}{fresh}", &said[..said.len() - fresh.len()])
+}
+
+/// The digits of one utterance, and whether it corrects what was said before it. A correction inside the utterance is
+/// already applied.
+fn spoken_digits(text: &str) -> (String, bool) {
+    const MARKS: [&str; 8] = ["不对", "不是", "错了", "说错", "应该是", "我重说", "no sorry", "i mean"];
+    let mut text = normalize(text);
+    let mut before: Option<String> = None;
+    while let Some((at, mark)) =
+        MARKS.iter().filter_map(|m| text.find(m).map(|at| (at, *m))).min_by_key(|(at, _)| *at)
+    {
+        let digits = digits_of(&text[..at]);
+        if !digits.is_empty() {
+            before = Some(match before {
+                Some(said) => correct(&said, &digits),
+                None => digits,
+            });
+        } else if before.is_none() {
+            before = Some(String::new());
+        }
+        text = text[at + mark.len()..].to_owned();
+    }
+    let fresh = digits_of(&text);
+    match before {
+        None => (fresh, false),
+        Some(said) if said.is_empty() => (fresh, true),
+        Some(said) => (correct(&said, &fresh), false),
+    }
+}
+
+fn digits_of(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    let mut out = String::new();
+    if text.is_ascii() {
+        return digits_of_en(text);
+    }
+    let mut i = 0;
+    while i < chars.len() {
+        let digit = digit(chars[i]);
+        // 三个八: the count comes first. 一个 before anything else (一个号码) is no digit.
+        if let Some(count) = digit
+            && chars.get(i + 1) == Some(&'个')
+        {
+            if let Some(repeated) = chars.get(i + 2).and_then(|c| self::digit(*c)) {
+                out.extend(std::iter::repeat_n(repeated, count.to_digit(10).unwrap_or(1) as usize));
+                i += 3;
+            } else {
+                i += 2;
+            }
+            continue;
+        }
+        match (digit, chars.get(i + 1)) {
+            // 一下, 一点, 一会 …: words, not digits.
+            (Some('1'), Some('下' | '点' | '会' | '些' | '样' | '定' | '直' | '起')) => i += 2,
+            (Some(d), _) => {
+                out.push(d);
+                i += 1;
+            }
+            (None, _) => i += 1,
+        }
+    }
+    out
+}
+
+fn digit(c: char) -> Option<char> {
+    Some(match c {
+        '0'..='9' => c,
+        '零' | '〇' | '洞' => '0',
+        '一' | '幺' | '壹' | '妖' | '腰' | '么' => '1',
+        '二' | '两' | '贰' => '2',
+        '三' | '叁' => '3',
+        '四' | '肆' => '4',
+        '五' | '伍' => '5',
+        '六' | '陆' => '6',
+        '七' | '柒' | '拐' => '7',
+        '八' | '捌' => '8',
+        '九' | '玖' | '勾' => '9',
+        _ => return None,
+    })
+}
+
+fn digits_of_en(text: &str) -> String {
+    const WORDS: [&str; 10] =
+        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
+    let mut out = String::new();
+    let mut times = 1;
+    for word in text.split(' ') {
+        let said = match word {
+            "double" => {
+                times = 2;
+                continue;
+            }
+            "triple" => {
+                times = 3;
+                continue;
+            }
+            "oh" | "o" => "0".to_owned(),
+            w => match WORDS.iter().position(|d| *d == w) {
+                Some(d) => d.to_string(),
+                None => w.chars().filter(char::is_ascii_digit).collect(),
+            },
+        };
+        for _ in 0..times {
+            out.push_str(&said);
+        }
+        times = 1;
+    }
+    out
+}
+
+/// A time for a call-back in the caller's own words, without fillers; [`None`] if the words name none.
+pub fn time(text: &str) -> Option<String> {
+    const MARKS: &[&str] = &[
+        "今天",
+        "明天",
+        "后天",
+        "今晚",
+        "明晚",
+        "明早",
+        "早上",
+        "上午",
+        "中午",
+        "下午",
+        "晚上",
+        "傍晚",
+        "周",
+        "星期",
+        "礼拜",
+        "点",
+        "小时",
+        "分钟",
+        "随时",
+        "都可以",
+        "都行",
+        "现在",
+        "马上",
+        "尽快",
+        "越快",
+        "下班",
+        "号",
+        "月底",
+        "工作日",
+        "过会",
+        "待会",
+        "一会",
+        "半天",
+        "节后",
+        "any time",
+        "anytime",
+        "now",
+        "today",
+        "tomorrow",
+        "morning",
+        "afternoon",
+        "evening",
+        "noon",
+        "tonight",
+        "monday",
+        "tuesday",
+        "wednesday",
+        "thursday",
+        "friday",
+        "saturday",
+        "sunday",
+        "hour",
+        "clock",
+        "am",
+        "pm",
+        "as soon as",
+    ];
+    let normal = normalize(text);
+    let padded = format!(" {normal} ");
+    let found = MARKS
+        .iter()
+        .any(|m| if m.is_ascii() { padded.contains(&format!(" {m} ")) } else { normal.contains(m) });
+    if !found {
+        return None;
+    }
+    let mut words = super::text::strip_fillers(&normal);
+    for lead in ["那就", "就", "在", "你们"] {
+        words = words.strip_prefix(lead).unwrap_or(&words).to_owned();
+    }
+    for tail in ["好了", "可以", "打电话", "回电话", "回电", "联系我", "联系", "打"] {
+        if let Some(bare) = words.strip_suffix(tail)
+            && bare.chars().count() >= 2
+            && !bare.ends_with('都')
+        {
+            words = bare.to_owned();
+        }
+    }
+    Some(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn yes_and_no_are_understood_as_people_say_them() {
+        for text in [
+            "对",
+            "嗯好的",
+            "可以可以",
+            "没问题",
+            "没错",
+            "行吧",
+            "要的",
+            "好，麻烦你了",
+            "Yes, please.",
+            "是的",
+        ] {
+            assert_eq!(yes_no(text), Some(true), "{text} is a yes");
+        }
+        for text in
+            ["不用了谢谢", "不要", "算了", "好吧算了", "不是", "没有", "先不用", "No, thank you.", "不方便"]
+        {
+            assert_eq!(yes_no(text), Some(false), "{text} is a no");
+        }
+        for text in ["我的车充不进电怎么办", "什么", "你好", "续航", "my car"] {
+            assert_eq!(yes_no(text), None, "{text} is neither");
+        }
+    }
+
+    #[test]
+    fn numbers_are_heard_in_every_spoken_form() {
+        let complete = |s: &str| Number::Complete(s.into());
+        assert_eq!(phone(&["我的电话是幺三八零零幺三八零零零"]), complete("13800138000"));
+        assert_eq!(phone(&["幺三九三个八四个六幺二"]), Number::TooLong);
+        assert_eq!(phone(&["一三九，三个八，六六六六二"]), complete("13988866662"));
+        assert_eq!(phone(&["138 0013 8000"]), complete("13800138000"));
+        assert_eq!(
+            phone(&["one three eight double zero one three eight triple zero"]),
+            complete("13800138000")
+        );
+        assert_eq!(phone(&["零一零八二三四五六七八"]), complete("01082345678"));
+        assert_eq!(phone(&["你记一下"]), Number::None);
+    }
+
+    #[test]
+    fn a_number_in_three_pieces_is_put_together() {
+        assert_eq!(phone(&["幺三八"]), Number::Part("138".into()));
+        assert_eq!(phone(&["幺三八", "零零幺三"]), Number::Part("1380013".into()));
+        assert_eq!(phone(&["幺三八", "零零幺三", "八零零零"]), Number::Complete("13800138000".into()));
+    }
+
+    #[test]
+    fn corrections_replace_what_was_said() {
+        assert_eq!(
+            phone(&["幺三八零零幺三", "不对，零零幺四", "八零零零"]),
+            Number::Complete("13800148000".into())
+        );
+        assert_eq!(phone(&["幺三七，不对，幺三八零零幺三八零零零"]), Number::Complete("13800138000".into()));
+        assert_eq!(
+            phone(&["幺三七零", "错了，是幺三八零零幺三八零零零"]),
+            Number::Complete("13800138000".into())
+        );
+    }
+
+    #[test]
+    fn times_are_kept_in_the_callers_words() {
+        assert_eq!(time("嗯，明天上午十点吧"), Some("明天上午十点".into()));
+        assert_eq!(time("那就下午三点以后打给我"), Some("下午三点以后".into()));
+        assert_eq!(time("随时都可以"), Some("随时都可以".into()));
+        assert_eq!(time("tomorrow at nine"), Some("tomorrow at nine".into()));
+        assert_eq!(time("我不知道"), None);
+    }
+}

@@ -1,0 +1,81 @@
+//! What the seat hears before taking the call: facts of the history, in under fifteen seconds.
+
+use super::intent::Heard;
+use super::phrases::grouped;
+use super::slots;
+use super::tenant::Tenant;
+use super::text::{Lang, is_han, normalize, strip_fillers};
+use super::{Reason, Said, Who};
+
+/// Longest problem that is quoted, in characters.
+const PROBLEM: usize = 24;
+
+/// Who, what is wrong, what was answered, mood, and what the caller wants. Nothing that is not in the history.
+pub(super) fn summarize(tenant: &Tenant, history: &[Said], reason: Reason, caller: Option<&str>) -> String {
+    let mut parts = Vec::new();
+    if let Some(number) = caller.filter(|n| n.chars().filter(char::is_ascii_digit).count() >= 5) {
+        parts.push(format!("来电{}", grouped(number)));
+    }
+    let said: Vec<&str> = history.iter().filter(|s| s.who == Who::Caller).map(|s| s.text.as_str()).collect();
+    if said.last().and_then(|t| Lang::of(t)) == Some(Lang::En) {
+        parts.push("客户说英语".to_owned());
+    }
+    match said.iter().rev().find_map(|t| problem(tenant, t, reason)) {
+        Some(problem) => parts.push(format!("问题：{problem}")),
+        None => parts.push("没有说明问题".to_owned()),
+    }
+    let heard: String = history.iter().filter(|s| s.who == Who::Bot).map(|s| s.text.as_str()).collect();
+    let answered: Vec<&str> = tenant
+        .knowledge
+        .entries()
+        .iter()
+        .filter(|e| {
+            let begins = |answer: &str| {
+                super::clause::clauses(answer).first().is_some_and(|c| heard.contains(c.as_str()))
+            };
+            begins(&e.answer) || e.answer_en.as_deref().is_some_and(begins)
+        })
+        .map(|e| e.title.as_str())
+        .take(2)
+        .collect();
+    if !answered.is_empty() {
+        parts.push(format!("已答：{}", answered.join("、")));
+    }
+    if said.iter().any(|t| Heard::new(t).upset(tenant)) {
+        parts.push("客户情绪激动".to_owned());
+    }
+    parts.push(
+        match reason {
+            Reason::Requested => "客户要求人工",
+            Reason::KeyZero => "客户按零转人工",
+            Reason::Safety => "涉及安全，请优先",
+            Reason::Upset => "客户要投诉",
+            Reason::LowConfidence => "机器人没有把握",
+            Reason::Broken => "系统出错转来",
+        }
+        .to_owned(),
+    );
+    format!("{}。", parts.join("。"))
+}
+
+/// `text` as a problem in the caller's words; [`None`] if it tells none (a yes, a number, a wish for a person …).
+fn problem(tenant: &Tenant, text: &str, reason: Reason) -> Option<String> {
+    let heard = Heard::new(text);
+    let digits = text.chars().filter(|c| c.is_ascii_digit() || "零一二三四五六七八九幺".contains(*c)).count();
+    let length = text.chars().filter(|c| is_han(*c) || c.is_ascii_alphabetic()).count();
+    let speaks_of_it = matches!(reason, Reason::Upset | Reason::Safety);
+    let none = heard.small_talk().is_some()
+        || tenant.lexicon.is_backchannel(text)
+        || heard.wants_person(tenant)
+        || (heard.upset(tenant) && !speaks_of_it)
+        || (length <= 5 && slots::yes_no(text).is_some())
+        || heard.text() == "我要投诉"
+        || digits * 2 > length
+        || length < 3;
+    if none {
+        return None;
+    }
+    let words = strip_fillers(&normalize(text));
+    let limit = if Lang::of(&words) == Some(Lang::En) { 3 * PROBLEM } else { PROBLEM };
+    Some(words.chars().take(limit).collect())
+}

@@ -1,0 +1,251 @@
+//! A tenant: one company's folder, loaded and checked.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::knowledge::{self, Knowledge};
+use super::lexicon::Lexicon;
+use super::phrases::Phrases;
+use super::source::{self, Source};
+use super::text::Lang;
+
+/// One company: what it says, knows and forbids.
+#[derive(Debug)]
+pub struct Tenant {
+    /// Name of its folder.
+    pub id: String,
+    /// `tenant.toml`.
+    pub config: Config,
+    /// Backchannels and interrupts.
+    pub lexicon: Lexicon,
+    /// Approved entries.
+    pub knowledge: Knowledge,
+}
+
+/// `tenant.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The company's name in Chinese.
+    pub name: String,
+    /// The company's name in English.
+    pub name_en: String,
+    /// Languages by ISO 639-1 code, the main one first.
+    pub languages: Vec<String>,
+    /// Voice (folder in `voices/`) by language.
+    pub voices: BTreeMap<String, String>,
+    /// Files of short words.
+    pub lexicon: LexiconFiles,
+    /// Confidence limits.
+    #[serde(default)]
+    pub thresholds: Thresholds,
+    /// House style.
+    #[serde(default)]
+    pub style: Style,
+    /// Fixed sentences by language; `zh` and `en`.
+    pub phrases: PhraseBook,
+    /// Dangers, with the advice for each.
+    #[serde(default)]
+    pub safety: Vec<Danger>,
+    /// How callers ask for a person.
+    #[serde(default)]
+    pub handoff: Cues,
+    /// How callers show anger.
+    #[serde(default)]
+    pub upset: Cues,
+}
+
+/// Files of short words, relative to the tenant's folder.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LexiconFiles {
+    /// Lists of backchannels.
+    pub backchannels: Vec<String>,
+    /// Lists of interrupts.
+    pub interrupts: Vec<String>,
+}
+
+/// Confidence limits in 0..=1.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Thresholds {
+    /// From here on the bot answers.
+    pub answer: f32,
+    /// The same for entries of sensitive topics.
+    pub sensitive: f32,
+    /// From here on a topic is offered when the bot asks back.
+    pub near: f32,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self { answer: 0.85, sensitive: 0.9, near: 0.15 }
+    }
+}
+
+/// House style.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Style {
+    /// Never spoken.
+    #[serde(default)]
+    pub forbidden: Vec<String>,
+}
+
+/// Fixed sentences by language.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PhraseBook {
+    /// Mandarin.
+    pub zh: Phrases,
+    /// English.
+    pub en: Phrases,
+}
+
+/// A danger and its advice.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Danger {
+    /// How callers tell of it.
+    #[serde(flatten)]
+    pub cues: Cues,
+    /// One clause or two of advice.
+    pub advice: String,
+    /// The same in English.
+    pub advice_en: String,
+}
+
+/// Words that betray an intent.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Cues {
+    /// Matched by character, anywhere.
+    #[serde(default)]
+    pub words: Vec<String>,
+    /// Matched also by sound, anywhere.
+    #[serde(default)]
+    pub phrases: Vec<String>,
+    /// English, matched as whole words.
+    #[serde(default)]
+    pub words_en: Vec<String>,
+    /// Wordings that only ask about it: these do not count.
+    #[serde(default)]
+    pub info: Vec<String>,
+}
+
+/// Why a tenant could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No such tenant.
+    #[error("there is no tenant `{name}`; known ones: {known}. Name one of them, or give its folder")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// `tenant.toml` is wrong.
+    #[error("{file}:{line}: {problem}; correct it")]
+    Config {
+        /// The file.
+        file: String,
+        /// Line from 1.
+        line: usize,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A file is missing.
+    #[error(transparent)]
+    Source(#[from] source::Error),
+    /// The knowledge is wrong.
+    #[error(transparent)]
+    Knowledge(#[from] knowledge::Error),
+}
+
+impl Tenant {
+    /// Loads the tenant `name`: the folder `<folder>/<name>` if `folder` is given and has it, else the embedded one. Entries
+    /// are checked for validity on today's date.
+    pub fn load(name: &str, folder: Option<&Path>) -> Result<Arc<Self>, Error> {
+        let today = jiff::Timestamp::try_from(crate::clock::wall())
+            .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+            .to_zoned(jiff::tz::TimeZone::system())
+            .date();
+        Self::load_on(name, folder, today).map(Arc::new)
+    }
+
+    /// The same on a given day.
+    pub fn load_on(name: &str, folder: Option<&Path>, today: jiff::civil::Date) -> Result<Self, Error> {
+        let on_disk = folder.map(|f| f.join(name)).filter(|f| f.join("tenant.toml").exists());
+        let source = match on_disk {
+            Some(path) => Source::Folder(path),
+            None if Source::embedded_names().iter().any(|n| n == name) => Source::Embedded(name.to_owned()),
+            None => {
+                let known = Source::embedded_names().join(", ");
+                return Err(Error::Unknown { name: name.to_owned(), known });
+            }
+        };
+        let text = source.read("tenant.toml")?;
+        let config: Config = toml::from_str(&text).map_err(|e| Error::Config {
+            file: source.show("tenant.toml"),
+            line: e.span().map_or(1, |s| 1 + text[..s.start.min(text.len())].matches('\n').count()),
+            problem: e.message().to_owned(),
+        })?;
+        let read = |files: &[String]| -> Result<Vec<String>, source::Error> {
+            files.iter().map(|f| source.read(f)).collect()
+        };
+        let backchannels = read(&config.lexicon.backchannels)?;
+        let interrupts = read(&config.lexicon.interrupts)?;
+        let lexicon =
+            Lexicon::load(backchannels.iter().map(String::as_str), interrupts.iter().map(String::as_str));
+        let knowledge = Knowledge::load(&source, today, &config.style.forbidden)?;
+        Ok(Self { id: name.to_owned(), config, lexicon, knowledge })
+    }
+
+    /// Fixed sentences in that language.
+    pub fn phrases(&self, lang: Lang) -> &Phrases {
+        match lang {
+            Lang::Zh => &self.config.phrases.zh,
+            Lang::En => &self.config.phrases.en,
+        }
+    }
+
+    /// True if `text` holds a word that the house style rules out.
+    pub fn forbids(&self, text: &str) -> bool {
+        self.config.style.forbidden.iter().any(|w| text.contains(w.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_tenant_loads_and_is_complete() {
+        let tenant = Tenant::load("nev", None).expect("the embedded tenant is well formed");
+        assert!(tenant.knowledge.entries().len() >= 66, "only {} entries", tenant.knowledge.entries().len());
+        for entry in tenant.knowledge.entries() {
+            let length = entry.answer.chars().count();
+            assert!(length <= 80, "{}: an answer of {length} characters is too long to listen to", entry.id);
+            assert!((4..=8).contains(&entry.questions.len()), "{}: give 4 to 8 questions", entry.id);
+        }
+        let english = tenant.knowledge.entries().iter().filter(|e| e.answer_en.is_some()).count();
+        assert!(english >= 10, "only {english} entries speak English");
+    }
+
+    #[test]
+    fn an_unknown_tenant_is_answered_with_the_known_ones() {
+        let error = Tenant::load("nevv", None).expect_err("there is no such tenant").to_string();
+        assert!(error.contains("nevv") && error.contains("known ones: nev"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_tenant_file_is_named_with_its_line() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        std::fs::create_dir(dir.path().join("x")).expect("a folder in it");
+        std::fs::write(dir.path().join("x/tenant.toml"), "name = \"x\"\nnam = 3\n").expect("a file in it");
+        let error = Tenant::load("x", Some(dir.path())).expect_err("the file is wrong").to_string();
+        assert!(error.contains("tenant.toml:2:"), "{error}");
+    }
+}

@@ -1,0 +1,271 @@
+//! What a recogniser wrote, made comparable: normal form, fillers, language, words, and syllables by sound.
+
+use std::sync::OnceLock;
+
+use jieba_rs::Jieba;
+use pinyin::ToPinyin;
+
+/// A toneless Mandarin syllable, with the pairs that telephone callers and recognisers mix up folded into one
+/// (zh/z, ch/c, sh/s, n/l, and final -ng/-n).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Syllable {
+    initial: u8,
+    last: u8,
+}
+
+/// A language that the light tier speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Lang {
+    /// Mandarin.
+    #[default]
+    Zh,
+    /// English.
+    En,
+}
+
+impl Lang {
+    /// The language of `text` by its script; [`None`] if it has neither (digits only, empty).
+    pub fn of(text: &str) -> Option<Self> {
+        if text.chars().any(is_han) {
+            Some(Self::Zh)
+        } else if text.chars().any(|c| c.is_ascii_alphabetic()) {
+            Some(Self::En)
+        } else {
+            None
+        }
+    }
+}
+
+/// The dictionary, loaded at first use (about 35 MB); shared by the whole process.
+pub fn jieba() -> &'static Jieba {
+    static JIEBA: OnceLock<Jieba> = OnceLock::new();
+    JIEBA.get_or_init(Jieba::new)
+}
+
+/// True for a Chinese character.
+pub fn is_han(c: char) -> bool {
+    ('\u{4e00}'..='\u{9fff}').contains(&c) || ('\u{3400}'..='\u{4dbf}').contains(&c)
+}
+
+/// Lower case, half width, without punctuation; a single space only between Latin words or digit groups.
+pub fn normalize(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut gap = false;
+    for c in text.chars() {
+        let c = match c {
+            '\u{ff01}'..='\u{ff5e}' => char::from_u32(c as u32 - 0xfee0).unwrap_or(c),
+            other => other,
+        };
+        if c.is_alphanumeric() {
+            let c = c.to_ascii_lowercase();
+            let joins = |c: char| c.is_ascii_alphanumeric();
+            if gap && joins(c) && out.chars().next_back().is_some_and(joins) {
+                out.push(' ');
+            }
+            gap = false;
+            out.push(c);
+        } else if c == '\'' || c == '’' {
+            // Keeps "don't" one word.
+        } else {
+            gap = true;
+        }
+    }
+    out
+}
+
+/// What callers say before and between the words that matter, longest first.
+const FILLERS: &[&str] = &[
+    "我想咨询一下",
+    "我想问你一下",
+    "我想问一下",
+    "麻烦问一下",
+    "麻烦问下",
+    "我想了解一下",
+    "我想请问一下",
+    "请问一下",
+    "打扰一下",
+    "咨询一下",
+    "想问一下",
+    "我问一下",
+    "我想问问",
+    "问一下",
+    "不好意思",
+    "你帮我看看",
+    "帮我看一下",
+    "麻烦您",
+    "麻烦你",
+    "就是说",
+    "怎么说呢",
+    "您好",
+    "你好",
+    "请问",
+    "那个",
+    "帮我",
+    "给我",
+    "我想",
+    "我要",
+    "一下",
+    "就是",
+    "然后",
+    "谢谢您",
+    "谢谢你",
+    "谢谢",
+    "喂",
+    "嗯",
+    "呃",
+    "哎",
+    "唉",
+    "诶",
+    "哦",
+    "啊",
+    "呀",
+    "呢",
+    "吧",
+    "嘛",
+];
+
+/// `normalized` without spoken fillers; unchanged if nothing of weight would remain.
+pub fn strip_fillers(normalized: &str) -> String {
+    let mut rest = normalized;
+    let mut out = String::with_capacity(rest.len());
+    'scan: while let Some(c) = rest.chars().next() {
+        if is_han(c) {
+            for filler in FILLERS {
+                if let Some(after) = rest.strip_prefix(filler) {
+                    rest = after;
+                    continue 'scan;
+                }
+            }
+        }
+        out.push(c);
+        rest = &rest[c.len_utf8()..];
+    }
+    if out.chars().count() >= 2 { out } else { normalized.to_owned() }
+}
+
+/// The syllables of the Chinese characters of `text`; everything else is skipped.
+pub fn syllables(text: &str) -> Vec<Syllable> {
+    text.chars().filter_map(Syllable::of).collect()
+}
+
+/// How well `needle` occurs somewhere in `hay` by sound, in 0..=1: the best mean similarity over windows of its length.
+pub fn sounds_within(hay: &[Syllable], needle: &[Syllable]) -> f32 {
+    if needle.is_empty() || hay.len() < needle.len() {
+        return 0.0;
+    }
+    hay.windows(needle.len())
+        .map(|w| w.iter().zip(needle).map(|(a, b)| a.similarity(*b)).sum::<f32>() / needle.len() as f32)
+        .fold(0.0, f32::max)
+}
+
+const INITIALS: [&str; 24] = [
+    "", "b", "p", "m", "f", "d", "t", "n", "l", "g", "k", "h", "j", "q", "x", "zh", "ch", "sh", "r", "z",
+    "c", "s", "y", "w",
+];
+const FINALS: [&str; 38] = [
+    "", "a", "o", "e", "i", "u", "v", "ai", "ei", "ui", "ao", "ou", "iu", "ie", "ve", "ue", "er", "an", "en",
+    "in", "un", "vn", "ang", "eng", "ing", "ong", "ia", "iao", "ian", "iang", "iong", "ua", "uo", "uai",
+    "uan", "uang", "ueng", "io",
+];
+
+impl Syllable {
+    /// The default reading of a Chinese character; [`None`] for anything else.
+    pub fn of(c: char) -> Option<Self> {
+        let plain = c.to_pinyin()?.plain();
+        let split = match plain.as_bytes() {
+            [b'z' | b'c' | b's', b'h', ..] => 2,
+            [b'a' | b'e' | b'o', ..] | [] => 0,
+            _ => 1,
+        };
+        let (initial, last) = plain.split_at(split);
+        let initial = match initial {
+            "zh" => "z",
+            "ch" => "c",
+            "sh" => "s",
+            "n" => "l",
+            other => other,
+        };
+        let last = match last {
+            "ang" => "an",
+            "eng" => "en",
+            "ing" => "in",
+            "iang" => "ian",
+            "uang" => "uan",
+            "ue" => "ve",
+            other => other,
+        };
+        let at = |table: &[&str], s: &str| table.iter().position(|t| *t == s).unwrap_or(0) as u8;
+        Some(Self { initial: at(&INITIALS, initial), last: at(&FINALS, last) })
+    }
+
+    /// Likeness to the ear in 0..=1.
+    pub fn similarity(self, other: Self) -> f32 {
+        let initial = initial_likeness(INITIALS[self.initial as usize], INITIALS[other.initial as usize]);
+        let last = final_likeness(FINALS[self.last as usize], FINALS[other.last as usize]);
+        match (self.initial == other.initial, self.last == other.last) {
+            (true, true) => 1.0,
+            (true, false) => 0.25 + 0.5 * last,
+            (false, true) => 0.35 + 0.5 * initial,
+            (false, false) => 0.5 * initial * last,
+        }
+    }
+}
+
+fn initial_likeness(a: &str, b: &str) -> f32 {
+    const GROUPS: [&[&str]; 8] = [
+        &["b", "p"],
+        &["d", "t"],
+        &["g", "k", "h"],
+        &["j", "q", "x"],
+        &["z", "c", "s"],
+        &["l", "r"],
+        &["f", "h"],
+        &["m", "l"],
+    ];
+    f32::from(GROUPS.iter().any(|g| g.contains(&a) && g.contains(&b)))
+}
+
+fn final_likeness(a: &str, b: &str) -> f32 {
+    const GROUPS: [&[&str]; 8] = [
+        &["an", "en", "ian", "uan"],
+        &["in", "en", "un", "vn", "ian"],
+        &["ong", "en", "un", "iong"],
+        &["ai", "ei", "uai", "ui"],
+        &["ao", "ou", "iao", "iu"],
+        &["o", "uo", "u", "ou"],
+        &["e", "ie", "ve", "er"],
+        &["i", "v", "ei", "e"],
+    ];
+    f32::from(GROUPS.iter().any(|g| g.contains(&a) && g.contains(&b)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn punctuation_width_and_case_do_not_matter() {
+        assert_eq!(normalize("您好，ＯＴＡ 升级…怎么弄？"), "您好ota升级怎么弄");
+        assert_eq!(normalize(" Hello,  World! "), "hello world");
+    }
+
+    #[test]
+    fn fillers_go_but_words_stay() {
+        assert_eq!(strip_fillers("嗯那个我想问一下续航怎么掉得快"), "续航怎么掉得快");
+        assert_eq!(strip_fillers("你好"), "你好", "nothing else was said");
+    }
+
+    #[test]
+    fn a_homophone_sounds_the_same_and_a_stranger_does_not() {
+        let hay = syllables("请帮我专人工好吗");
+        assert!(sounds_within(&hay, &syllables("转人工")) > 0.99);
+        assert!(sounds_within(&syllables("今天天气不错"), &syllables("转人工")) < 0.6);
+    }
+
+    #[test]
+    fn the_language_is_told_by_its_script() {
+        assert_eq!(Lang::of("打开APP"), Some(Lang::Zh));
+        assert_eq!(Lang::of("my car"), Some(Lang::En));
+        assert_eq!(Lang::of("138"), None);
+    }
+}

@@ -1,0 +1,134 @@
+//! One call on the machine's clock: every 20 ms a frame from each leg, through the core, to each leg.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::{Command, Session};
+use crate::call::event::{HandoffOutcome, LegId};
+use crate::call::{Input, SeatNews};
+use crate::clock::{Clock, Time};
+use crate::leg::seat::Seat;
+use crate::leg::sip::Line;
+use crate::leg::{Leg, LegEvent};
+use crate::media::{FRAME_TIME, Frame};
+use crate::record::MediaRecord;
+use crate::record::wav::StereoWriter;
+
+/// What a live call needs beside its session and its caller.
+pub struct Surroundings {
+    /// The call's clock; its zero is the answer.
+    pub clock: Clock,
+    /// Dials seats; without it none can be reached.
+    pub line: Option<Line>,
+    /// Keeps the audio.
+    pub recorder: Option<StereoWriter>,
+    /// A caller that is not heard from for so long is gone.
+    pub rtp_timeout: Duration,
+    /// Ends the call when Nightline stops.
+    pub shutdown: CancellationToken,
+}
+
+/// Runs a call to its end. Gives what the network did to each leg, and the recorder.
+pub async fn run<L: Leg>(
+    session: &mut Session,
+    mut inbox: UnboundedReceiver<Input>,
+    mut caller: L,
+    mut surroundings: Surroundings,
+) -> (Vec<MediaRecord>, Option<StereoWriter>) {
+    let clock = surroundings.clock;
+    let mut seat: Option<Seat> = None;
+    let mut media = Vec::new();
+    // On a fixed grid, so that it never drifts; ticks that a stalled machine misses are a gap, not a burst.
+    let mut ticker = tokio::time::interval(FRAME_TIME);
+    ticker.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut held = false;
+    let mut commands = VecDeque::from(session.drain());
+    loop {
+        while let Some(command) = commands.pop_front() {
+            match (command, &surroundings.line) {
+                (Command::DialSeat { attempt, target }, Some(line)) => seat = Some(Seat::dial(line, attempt, target)),
+                (Command::DialSeat { attempt, .. }, None) => {
+                    let news = SeatNews::Failed(HandoffOutcome::Unreachable);
+                    commands.extend(session.handle(clock.now(), Input::Seat { attempt, news }));
+                }
+                (Command::HangUpSeat, _) => drop_seat(&mut seat, &mut media),
+                (Command::HangUp, _) => {}
+            }
+        }
+        if session.is_over() {
+            break;
+        }
+        let more = tokio::select! {
+            biased;
+            _ = ticker.tick() => {
+                let now = clock.now();
+                if !held && is_dead(&caller, now, surroundings.rtp_timeout) {
+                    session.handle(now, Input::CallerGone { dead_line: true })
+                } else {
+                    tick(session, now, &mut caller, seat.as_mut(), surroundings.recorder.as_mut())
+                }
+            }
+            Some(input) = inbox.recv() => session.handle(clock.now(), input),
+            event = caller.event() => {
+                let input = match event {
+                    LegEvent::Dtmf(digit) => Input::Dtmf { leg: LegId::Caller, digit },
+                    LegEvent::Hold(hold) => {
+                        held = hold;
+                        Input::Hold { leg: LegId::Caller, held }
+                    }
+                    LegEvent::Gone => Input::CallerGone { dead_line: false },
+                };
+                session.handle(clock.now(), input)
+            }
+            input = seat_event(seat.as_mut()) => session.handle(clock.now(), input),
+            () = surroundings.shutdown.cancelled() => session.handle(clock.now(), Input::Shutdown),
+        };
+        commands.extend(more);
+    }
+    drop_seat(&mut seat, &mut media);
+    media.insert(0, MediaRecord { leg: "caller".into(), ..caller.media() });
+    caller.hang_up();
+    (media, surroundings.recorder)
+}
+
+fn tick<L: Leg>(
+    session: &mut Session,
+    now: Time,
+    caller: &mut L,
+    mut seat: Option<&mut Seat>,
+    recorder: Option<&mut StereoWriter>,
+) -> Vec<Command> {
+    let heard = caller.pull(now);
+    let from_seat = seat.as_mut().and_then(|seat| seat.pull(now));
+    let commands = session.handle(now, Input::Tick { caller: heard, seat: from_seat });
+    let (to_caller, to_seat): (Frame, Option<Frame>) = session.frames();
+    caller.push(now, &to_caller);
+    if let (Some(seat), Some(frame)) = (seat, to_seat) {
+        seat.push(now, &frame);
+    }
+    if let Some(recorder) = recorder {
+        recorder.push(&heard, &to_caller);
+    }
+    commands
+}
+
+fn is_dead<L: Leg>(caller: &L, now: Time, timeout: Duration) -> bool {
+    now.saturating_since(caller.last_heard().unwrap_or(Time::ZERO)) > timeout
+}
+
+async fn seat_event(seat: Option<&mut Seat>) -> Input {
+    match seat {
+        Some(seat) => seat.event().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn drop_seat(seat: &mut Option<Seat>, media: &mut Vec<MediaRecord>) {
+    if let Some(record) = seat.take().and_then(|mut seat| seat.media()) {
+        media.push(record);
+    }
+}

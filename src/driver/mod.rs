@@ -1,0 +1,195 @@
+//! Runs one call: carries out what the core asks for and brings back what came of it.
+//!
+//! [`Session`] is shared by the two ways to run a call: [`live`] on real sockets and the machine's clock, and the virtual
+//! clock of [`crate::sim`]. Nothing in it waits.
+
+pub mod live;
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::asr::{Job, Purpose, Recognizer};
+use crate::call::event::{Event, LegId};
+use crate::call::{Call, Input, Output};
+use crate::clock::Time;
+use crate::dialogue::{Mind, Thought};
+use crate::media::Frame;
+use crate::record::{CallInfo, CallRecord, Folder, MediaRecord, Tap};
+use crate::tts::{Piece, Request, Synthesizer};
+
+/// The pools that all calls share.
+#[derive(Clone)]
+pub struct Services {
+    /// Ears.
+    pub asr: Arc<dyn Recognizer>,
+    /// Mouth.
+    pub tts: Arc<dyn Synthesizer>,
+    /// Mind.
+    pub mind: Arc<dyn Mind>,
+    /// Keeps promised call-backs.
+    pub callbacks: Arc<dyn Callbacks>,
+    /// ISO 639-1 code of the callers' language.
+    pub language: &'static str,
+    /// Voice by the name of its folder.
+    pub voice: String,
+}
+
+/// Keeps promised call-backs.
+pub trait Callbacks: Send + Sync {
+    /// Stores a call-back of `call`; never blocks. `reply` is called once, when it is safe or known to have failed.
+    fn book(&self, call: &str, number: &str, when: &str, reply: Box<dyn FnOnce(Result<(), String>) + Send>);
+}
+
+/// What only the owner of the legs can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Dial a seat; its news carries `attempt`.
+    DialSeat {
+        /// Comes back with the news.
+        attempt: u32,
+        /// SIP URI.
+        target: String,
+    },
+    /// Cancel or hang up the seat.
+    HangUpSeat,
+    /// Hang up the caller; the call is over.
+    HangUp,
+}
+
+/// One running call with its services and taps.
+pub struct Session {
+    call: Call,
+    services: Services,
+    replies: mpsc::UnboundedSender<Input>,
+    /// Requests whose last reply has not been taken yet.
+    outstanding: usize,
+    taps: Vec<Box<dyn Tap>>,
+    folder: Folder,
+    id: String,
+    to_caller: Frame,
+    to_seat: Option<Frame>,
+}
+
+impl Session {
+    /// A call with its services. Replies arrive at the receiver; each must be given to [`Session::handle`].
+    pub fn new(
+        call: Call,
+        services: Services,
+        info: &CallInfo,
+        taps: Vec<Box<dyn Tap>>,
+    ) -> (Self, mpsc::UnboundedReceiver<Input>) {
+        let (replies, inbox) = mpsc::unbounded_channel();
+        let session = Self {
+            call,
+            services,
+            replies,
+            outstanding: 0,
+            taps,
+            folder: Folder::new(info.clone()),
+            id: info.id.clone(),
+            to_caller: Frame::SILENCE,
+            to_seat: None,
+        };
+        (session, inbox)
+    }
+
+    /// Takes an input and carries out what follows from it, but for what only the owner of the legs can do.
+    pub fn handle(&mut self, now: Time, input: Input) -> Vec<Command> {
+        if is_last_reply(&input) {
+            self.outstanding = self.outstanding.saturating_sub(1);
+        }
+        self.call.handle(now, input);
+        self.drain()
+    }
+
+    /// Carries out what the core has asked for so far.
+    pub fn drain(&mut self) -> Vec<Command> {
+        let mut commands = Vec::new();
+        while let Some(output) = self.call.poll() {
+            match output {
+                Output::Play { leg: LegId::Caller, frame } => self.to_caller = frame,
+                Output::Play { leg: LegId::Seat, frame } => self.to_seat = Some(frame),
+                Output::Event(event) => self.tap(&event),
+                Output::DialSeat { attempt, target } => commands.push(Command::DialSeat { attempt, target }),
+                Output::HangUpSeat => commands.push(Command::HangUpSeat),
+                Output::HangUp => commands.push(Command::HangUp),
+                request => self.request(request),
+            }
+        }
+        commands
+    }
+
+    /// The frames of the last tick: for the caller, and for the seat if there was one.
+    pub fn frames(&mut self) -> (Frame, Option<Frame>) {
+        (std::mem::take(&mut self.to_caller), self.to_seat.take())
+    }
+
+    /// Requests whose last reply has not been taken yet.
+    pub fn outstanding(&self) -> usize {
+        self.outstanding
+    }
+
+    /// True once the call has ended.
+    pub fn is_over(&self) -> bool {
+        self.call.is_over()
+    }
+
+    /// The record of the call, with what the network did to its legs and the path of its recording.
+    pub fn finish(mut self, media: Vec<MediaRecord>, recording: Option<String>) -> CallRecord {
+        for leg in media {
+            self.folder.media(leg);
+        }
+        if let Some(path) = recording {
+            self.folder.recording(path);
+        }
+        self.folder.record()
+    }
+
+    fn tap(&mut self, event: &Event) {
+        self.folder.event(event);
+        for tap in &mut self.taps {
+            tap.event(event);
+        }
+    }
+
+    fn request(&mut self, request: Output) {
+        self.outstanding += 1;
+        let replies = self.replies.clone();
+        // A reply to a call that has ended goes nowhere, and that is right.
+        let send = move |input| drop(replies.send(input));
+        match request {
+            Output::Transcribe { id, purpose, audio, deadline } => self.services.asr.submit(Job {
+                audio,
+                purpose,
+                deadline,
+                language: self.services.language,
+                reply: Box::new(move |result| send(Input::Transcript { id, purpose, result })),
+            }),
+            Output::Think { turn, ask } => {
+                self.services.mind.think(*ask, Box::new(move |thought| send(Input::Thought { turn, thought })));
+            }
+            Output::Synthesize { id, text, cancelled } => self.services.tts.speak(Request {
+                text,
+                voice: self.services.voice.clone(),
+                cancelled,
+                sink: Box::new(move |piece| send(Input::Speech { id, piece })),
+            }),
+            Output::BookCallback { number, when } => {
+                let reply = Box::new(move |result| send(Input::CallbackStored { result }));
+                self.services.callbacks.book(&self.id, &number, &when, reply);
+            }
+            _ => self.outstanding -= 1,
+        }
+    }
+}
+
+/// True for the last reply to a request.
+fn is_last_reply(input: &Input) -> bool {
+    match input {
+        Input::Transcript { purpose: Purpose::Final | Purpose::Partial, .. } | Input::CallbackStored { .. } => true,
+        Input::Thought { thought, .. } => matches!(thought, Thought::Decided(_)),
+        Input::Speech { piece, .. } => matches!(piece, Piece::Done | Piece::Failed(_)),
+        _ => false,
+    }
+}

@@ -1,0 +1,37 @@
+//! What connects a call to someone: one adapter a door, all with 20 ms frames of 16 kHz.
+
+#[cfg(feature = "desk")]
+pub mod desk;
+pub mod seat;
+pub mod sip;
+
+use crate::clock::Time;
+use crate::media::Frame;
+use crate::record::MediaRecord;
+
+/// One party's audio and signalling.
+pub trait Leg: Send {
+    /// What the party said in the last 20 ms. Called once every 20 ms; never blocks.
+    fn pull(&mut self, now: Time) -> Frame;
+    /// Sends 20 ms to the party. Called once every 20 ms; never blocks.
+    fn push(&mut self, now: Time, frame: &Frame);
+    /// Waits for the next event. Safe to cancel.
+    fn event(&mut self) -> impl Future<Output = LegEvent> + Send;
+    /// Ends the connection.
+    fn hang_up(&mut self);
+    /// When the party was last heard from; none if never or if that cannot be known.
+    fn last_heard(&self) -> Option<Time>;
+    /// What the network did to it.
+    fn media(&self) -> MediaRecord;
+}
+
+/// Something that a party did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LegEvent {
+    /// Pressed a key.
+    Dtmf(char),
+    /// Put us on hold, or took us off it.
+    Hold(bool),
+    /// Is gone.
+    Gone,
+}

@@ -1,0 +1,253 @@
+//! A party over SIP and RTP: a session for the signalling, a media session for the audio, two converters between them.
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nightline_sip::rtp::{Law, MediaConfig, MediaPort, MediaSession, MediaStats, PortError};
+use nightline_sip::{
+    Codec, Dial, Endpoint, FailCause, IncomingCall, LocalMedia, MediaParams, OutgoingEvent, Session, SessionEvent,
+};
+
+use super::{Leg, LegEvent};
+use crate::call::event::HandoffOutcome;
+use crate::clock::{Clock, Time};
+use crate::media::Frame;
+use crate::media::resample::Converter;
+use crate::record::MediaRecord;
+
+/// How long a key that we press sounds.
+const KEY_LENGTH: Duration = Duration::from_millis(120);
+
+/// Where calls are placed from: an endpoint and the media ports beside it.
+#[derive(Clone)]
+pub struct Line {
+    /// Places calls.
+    pub endpoint: Endpoint,
+    /// Address that media is bound to.
+    pub bind: IpAddr,
+    /// Address that is told to the far end.
+    pub advertised: IpAddr,
+    /// Ports for RTP.
+    pub ports: RangeInclusive<u16>,
+    /// What the far end sees as the calling party, as a SIP URI.
+    pub from: Arc<str>,
+    /// How long it may ring.
+    pub ring_timeout: Duration,
+    /// The clock of the call that the leg belongs to.
+    pub clock: Clock,
+}
+
+/// Why a call could not be answered or placed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No media port.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// Signalling.
+    #[error(transparent)]
+    Sip(#[from] nightline_sip::Error),
+    /// The far end did not take the call.
+    #[error("{target} did not take the call: {code} {reason}")]
+    Refused {
+        /// Who was called.
+        target: String,
+        /// SIP status, or 0.
+        code: u16,
+        /// Its reason phrase.
+        reason: String,
+        /// What it comes to.
+        cause: FailCause,
+    },
+}
+
+impl Line {
+    /// Calls `target` and waits for the answer.
+    pub async fn call(&self, target: &str) -> Result<SipLeg, Error> {
+        let (port, local) = self.media()?;
+        let mut outgoing = self
+            .endpoint
+            .dial(Dial {
+                target: target.into(),
+                from: self.from.to_string(),
+                display: None,
+                headers: Vec::new(),
+                local,
+                ring_timeout: self.ring_timeout,
+            })
+            .await?;
+        loop {
+            match outgoing.event().await {
+                OutgoingEvent::Answered(session) => return Ok(SipLeg::new(session, port, self.clock)),
+                OutgoingEvent::Failed { code, reason, cause } => {
+                    return Err(Error::Refused { target: target.into(), code, reason, cause });
+                }
+                OutgoingEvent::Ringing | OutgoingEvent::EarlyMedia(_) => {}
+            }
+        }
+    }
+
+    /// Calls a seat; a failure is what it means for the handoff.
+    pub async fn dial(&self, target: &str) -> Result<SipLeg, HandoffOutcome> {
+        self.call(target).await.map_err(|error| {
+            tracing::info!(%error, "the seat was not reached");
+            match error {
+                Error::Refused { cause: FailCause::Busy, .. } => HandoffOutcome::Busy,
+                Error::Refused { cause: FailCause::Declined, .. } => HandoffOutcome::Declined,
+                Error::Refused { cause: FailCause::NoAnswer, .. } => HandoffOutcome::NoAnswer,
+                _ => HandoffOutcome::Unreachable,
+            }
+        })
+    }
+
+    /// Answers a call.
+    pub async fn answer(&self, call: IncomingCall) -> Result<SipLeg, Error> {
+        let (port, local) = self.media()?;
+        let session = call.answer(local).await?;
+        Ok(SipLeg::new(session, port, self.clock))
+    }
+
+    fn media(&self) -> Result<(MediaPort, LocalMedia), Error> {
+        let port = MediaPort::bind(self.bind, self.ports.clone())?;
+        let local =
+            LocalMedia { ip: self.advertised, port: port.local().port(), codecs: vec![Codec::Pcma, Codec::Pcmu] };
+        Ok((port, local))
+    }
+}
+
+/// A party over SIP and RTP. Dropping it hangs up.
+pub struct SipLeg {
+    session: Session,
+    media: MediaSession,
+    codec: Codec,
+    held: bool,
+    clock: Clock,
+    to_wire: Converter,
+    from_wire: Converter,
+}
+
+impl SipLeg {
+    fn new(session: Session, port: MediaPort, clock: Clock) -> Self {
+        let params = session.media();
+        let media = MediaSession::new(clock.instant(clock.now()), port, media_config(&params));
+        Self {
+            held: is_held(&params),
+            codec: params.codec,
+            session,
+            media,
+            clock,
+            to_wire: Converter::house_to_wire(),
+            from_wire: Converter::wire_to_house(),
+        }
+    }
+
+    /// Presses a key (RFC 4733, or SIP INFO if the far end does not take events).
+    pub fn send_dtmf(&mut self, digit: char) {
+        if self.media.send_dtmf(digit, KEY_LENGTH).is_err() {
+            self.session.send_info_dtmf(digit);
+        }
+    }
+
+    /// Puts the far end on hold.
+    pub fn hold(&mut self) {
+        self.session.hold();
+    }
+
+    /// Takes it off hold.
+    pub fn resume(&mut self) {
+        self.session.resume();
+    }
+
+    fn changed(&mut self, params: &MediaParams) -> Option<LegEvent> {
+        self.codec = params.codec;
+        self.media.configure(media_config(params));
+        let held = is_held(params);
+        (std::mem::replace(&mut self.held, held) != held).then_some(LegEvent::Hold(held))
+    }
+}
+
+impl Leg for SipLeg {
+    fn pull(&mut self, now: Time) -> Frame {
+        let now = self.clock.instant(now);
+        self.media.drain(now);
+        let pulled = self.media.pull(now);
+        self.from_wire.from_wire(&pulled.samples)
+    }
+
+    fn push(&mut self, now: Time, frame: &Frame) {
+        let samples = self.to_wire.to_wire(frame);
+        self.media.push(self.clock.instant(now), &samples);
+    }
+
+    async fn event(&mut self) -> LegEvent {
+        let clock = self.clock;
+        loop {
+            if let Some(digit) = self.media.dtmf() {
+                return LegEvent::Dtmf(digit);
+            }
+            tokio::select! {
+                event = self.session.event() => match event {
+                    SessionEvent::Media(params) => {
+                        if let Some(event) = self.changed(&params) {
+                            return event;
+                        }
+                    }
+                    SessionEvent::Dtmf(digit) => return LegEvent::Dtmf(digit),
+                    SessionEvent::Ended { .. } => return LegEvent::Gone,
+                    _ => {}
+                },
+                () = self.media.wait(|| clock.instant(clock.now())) => {}
+            }
+        }
+    }
+
+    fn hang_up(&mut self) {
+        self.media.close(self.clock.instant(self.clock.now()));
+        self.session.hangup(None);
+    }
+
+    fn last_heard(&self) -> Option<Time> {
+        self.media.last_packet().map(|at| Time::ZERO + at.saturating_duration_since(self.clock.instant(Time::ZERO)))
+    }
+
+    fn media(&self) -> MediaRecord {
+        media_record("caller", self.codec.name(), &self.media.stats())
+    }
+}
+
+/// A leg's record from what its media path counted.
+pub fn media_record(leg: &str, codec: &str, stats: &MediaStats) -> MediaRecord {
+    MediaRecord {
+        leg: leg.into(),
+        codec: codec.into(),
+        received: stats.received,
+        lost: stats.lost,
+        late: stats.late,
+        concealed: stats.concealed_ms / 20,
+        jitter_ms: stats.jitter.as_secs_f32() * 1000.0,
+        sent: stats.sent,
+        remote_loss: stats.remote_loss,
+        rtt_ms: stats.rtt.map(|rtt| rtt.as_secs_f32() * 1000.0),
+    }
+}
+
+fn media_config(params: &MediaParams) -> MediaConfig {
+    MediaConfig {
+        remote: params.remote,
+        law: match params.codec {
+            Codec::Pcma => Law::A,
+            Codec::Pcmu => Law::Mu,
+        },
+        payload_type: params.payload_type,
+        dtmf_payload_type: params.dtmf_payload_type,
+        cn_payload_type: params.comfort_noise_payload_type,
+        send: params.direction.sends(),
+        receive: params.direction.receives(),
+    }
+}
+
+/// We may not speak to a far end that holds us.
+fn is_held(params: &MediaParams) -> bool {
+    !params.direction.sends()
+}

@@ -1,0 +1,329 @@
+//! Voice activity: is someone speaking in these 20 ms, and when did they begin and stop?
+//!
+//! [`Vad`] wraps the small network of the `earshot` crate. Alone it takes noise for speech too often (at 10 dB three frames
+//! in ten), so its probability is weighed by how far the frame stands out of the noise floor, which is tracked by the minima
+//! of the energy (after Martin, "Noise power spectral density estimation based on optimal smoothing and minimum statistics",
+//! 2001, reduced to one band). [`Activity`] turns probabilities into edges.
+
+use std::collections::VecDeque;
+
+use super::{FRAME, Frame};
+
+/// Speech in one frame.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Voice {
+    /// Probability of speech in 0..=1, weighed by the distance to the noise floor.
+    pub probability: f32,
+    /// Energy of the frame in dB below full scale: 0 for a full-scale square wave, −100 for silence.
+    pub energy_db: f32,
+}
+
+/// Voice activity of one stream of frames. About 10 KiB of state; no allocation per frame.
+pub struct Vad {
+    network: Box<earshot::Detector>,
+    pending: [i16; NETWORK_FRAME],
+    filled: usize,
+    probability: f32,
+    floor: NoiseFloor,
+}
+
+impl Default for Vad {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Vad {
+    /// A detector that has heard nothing yet. Its first 200 ms are judged by the network alone.
+    pub fn new() -> Self {
+        Self {
+            network: Box::default(),
+            pending: [0; NETWORK_FRAME],
+            filled: 0,
+            probability: 0.0,
+            floor: NoiseFloor::default(),
+        }
+    }
+
+    /// Judges the next 20 ms. The network works in steps of 16 ms, so its answer covers audio up to 16 ms before the frame's
+    /// end.
+    pub fn push(&mut self, frame: &Frame) -> Voice {
+        let energy_db = energy_db(frame);
+        let (mut sum, mut answers) = (0.0, 0_u8);
+        let mut rest = frame.0.as_slice();
+        while !rest.is_empty() {
+            let take = rest.len().min(NETWORK_FRAME - self.filled);
+            self.pending[self.filled..self.filled + take].copy_from_slice(&rest[..take]);
+            self.filled += take;
+            rest = &rest[take..];
+            if self.filled == NETWORK_FRAME {
+                sum += self.network.predict_i16(&self.pending).clamp(0.0, 1.0);
+                answers += 1;
+                self.filled = 0;
+            }
+        }
+        if answers > 0 {
+            self.probability = sum / f32::from(answers);
+        }
+        let above = self.floor.push(energy_db);
+        let gate = if energy_db < INAUDIBLE_DB {
+            0.0
+        } else {
+            ((above - CLOSED_DB) / (OPEN_DB - CLOSED_DB)).clamp(0.0, 1.0)
+        };
+        Voice { probability: self.probability * gate, energy_db }
+    }
+
+    /// The present noise floor in dB below full scale.
+    pub fn noise_floor_db(&self) -> f32 {
+        self.floor.level_db
+    }
+}
+
+/// Samples that the network takes at a time.
+const NETWORK_FRAME: usize = 256;
+/// A frame this far above the noise floor, or less, is noise.
+const CLOSED_DB: f32 = 3.0;
+/// A frame this far above the noise floor, or more, is judged by the network alone.
+const OPEN_DB: f32 = 8.0;
+/// Nothing below this is speech that a caller means us to hear.
+const INAUDIBLE_DB: f32 = -62.0;
+
+/// The level of the noise: the lowest smoothed energy of the last two seconds, which contain a pause in any speech.
+struct NoiseFloor {
+    level_db: f32,
+    smooth_db: f32,
+    /// Lowest value of each finished stretch of [`STRETCH`] frames, oldest first.
+    minima: [f32; STRETCHES],
+    current: f32,
+    frames: usize,
+}
+
+const STRETCH: usize = 10;
+const STRETCHES: usize = 10;
+
+impl Default for NoiseFloor {
+    fn default() -> Self {
+        let unknown = f32::INFINITY;
+        Self {
+            level_db: -100.0,
+            smooth_db: -100.0,
+            minima: [unknown; STRETCHES],
+            current: unknown,
+            frames: 0,
+        }
+    }
+}
+
+impl NoiseFloor {
+    /// Takes in a frame's energy; returns how far it is above the floor, in dB.
+    fn push(&mut self, energy_db: f32) -> f32 {
+        self.smooth_db =
+            if self.frames == 0 { energy_db } else { self.smooth_db + 0.4 * (energy_db - self.smooth_db) };
+        self.frames += 1;
+        self.current = self.current.min(self.smooth_db);
+        if self.frames.is_multiple_of(STRETCH) {
+            self.minima.rotate_left(1);
+            self.minima[STRETCHES - 1] = self.current;
+            self.current = f32::INFINITY;
+        }
+        let lowest = self.minima.iter().copied().fold(self.current, f32::min);
+        self.level_db = lowest.max(-80.0);
+        if self.frames < STRETCH { f32::INFINITY } else { energy_db - self.level_db }
+    }
+}
+
+fn energy_db(frame: &Frame) -> f32 {
+    let sum: f32 = frame.0.iter().map(|&sample| (f32::from(sample) / 32_768.0).powi(2)).sum();
+    (10.0 * (sum / FRAME as f32).log10()).max(-100.0)
+}
+
+/// Beginning or end of speech.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// Speech began; it was noticed with the frame just pushed, up to [`Hysteresis::window`] frames late.
+    Started,
+    /// Speech ended [`Hysteresis::hang`] frames ago.
+    Ended,
+}
+
+/// When probabilities make speech.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hysteresis {
+    /// A frame at or above this probability counts as speech, in 0..=1.
+    pub on: f32,
+    /// Speech goes on while frames are at or above this, in 0..=1; below [`on`](Self::on).
+    pub off: f32,
+    /// Speech begins when so many …
+    pub votes: usize,
+    /// … of so many last frames (of 20 ms) are speech.
+    pub window: usize,
+    /// Speech ends after so many frames in a row below [`off`](Self::off).
+    pub hang: usize,
+}
+
+impl Default for Hysteresis {
+    /// Three of four frames at 0.6 begin (60 ms at best); five frames (100 ms) below 0.35 end.
+    fn default() -> Self {
+        Self { on: 0.6, off: 0.35, votes: 3, window: 4, hang: 5 }
+    }
+}
+
+/// Edges of speech.
+#[derive(Clone, Debug)]
+pub struct Activity {
+    hysteresis: Hysteresis,
+    recent: VecDeque<bool>,
+    quiet: usize,
+    speaking: bool,
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self::new(Hysteresis::default())
+    }
+}
+
+impl Activity {
+    /// Silence so far.
+    pub fn new(hysteresis: Hysteresis) -> Self {
+        Self { hysteresis, recent: VecDeque::with_capacity(hysteresis.window + 1), quiet: 0, speaking: false }
+    }
+
+    /// Takes the next frame in; returns an edge if it makes one.
+    pub fn push(&mut self, voice: Voice) -> Option<Edge> {
+        let Hysteresis { on, off, votes, window, hang } = self.hysteresis;
+        self.recent.push_back(voice.probability >= on);
+        if self.recent.len() > window {
+            self.recent.pop_front();
+        }
+        if self.speaking {
+            self.quiet = if voice.probability >= off { 0 } else { self.quiet + 1 };
+            if self.quiet >= hang {
+                self.speaking = false;
+                self.recent.clear();
+                return Some(Edge::Ended);
+            }
+        } else if self.recent.iter().filter(|&&speech| speech).count() >= votes {
+            self.speaking = true;
+            self.quiet = 0;
+            return Some(Edge::Started);
+        }
+        None
+    }
+
+    /// Whether someone speaks, by the edges so far.
+    pub fn speaking(&self) -> bool {
+        self.speaking
+    }
+
+    /// Frames since the last frame of speech; zero while speech is heard or nobody has spoken.
+    pub fn quiet_frames(&self) -> usize {
+        if self.speaking { self.quiet } else { 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn voice(probability: f32) -> Voice {
+        Voice { probability, energy_db: -30.0 }
+    }
+
+    fn edges(probabilities: &[f32]) -> Vec<(usize, Edge)> {
+        let mut activity = Activity::default();
+        let push = |(at, &p): (usize, &f32)| activity.push(voice(p)).map(|edge| (at, edge));
+        probabilities.iter().enumerate().filter_map(push).collect()
+    }
+
+    /// Frames of 16 kHz speech out of a recorded 8 kHz telephone utterance, every sample twice: the band above is noise that
+    /// the network does not mind.
+    fn speech() -> Vec<Frame> {
+        let wav = include_bytes!("../asr/testdata/range.wav").as_slice();
+        let reader = hound::WavReader::new(wav).unwrap();
+        let samples: Vec<i16> =
+            reader.into_samples::<i16>().map(Result::unwrap).flat_map(|s| [s, s]).collect();
+        samples.chunks_exact(FRAME).map(|chunk| Frame(chunk.try_into().unwrap())).collect()
+    }
+
+    fn noise(frames: usize, amplitude: i16) -> Vec<Frame> {
+        let mut state = 7_u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (i32::from(amplitude) * ((state >> 16) as i32 - 32_768) / 32_768) as i16
+        };
+        (0..frames).map(|_| Frame(std::array::from_fn(|_| next()))).collect()
+    }
+
+    #[test]
+    fn three_of_four_frames_begin_speech_and_five_quiet_ones_end_it() {
+        let edges = edges(&[0.9, 0.1, 0.9, 0.9, 0.9, 0.5, 0.2, 0.2, 0.2, 0.2, 0.2, 0.9, 0.9]);
+        assert_eq!(edges, [(3, Edge::Started), (10, Edge::Ended)]);
+    }
+
+    #[test]
+    fn single_clicks_do_not_begin_speech_and_short_gaps_do_not_end_it() {
+        assert_eq!(edges(&[0.9, 0.1, 0.1, 0.9, 0.9, 0.1, 0.1, 0.9, 0.1, 0.9]), []);
+        let gap = [0.9, 0.9, 0.9, 0.1, 0.1, 0.1, 0.1, 0.9, 0.1, 0.1, 0.1, 0.1, 0.9];
+        assert_eq!(edges(&gap), [(2, Edge::Started)]);
+    }
+
+    #[test]
+    fn digital_silence_is_never_speech() {
+        let mut vad = Vad::new();
+        for _ in 0..100 {
+            let voice = vad.push(&Frame::SILENCE);
+            assert!(
+                voice.probability.abs() < f32::EPSILON && (voice.energy_db + 100.0).abs() < 0.01,
+                "{voice:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_caller_is_noticed_and_so_is_the_end() {
+        let (mut vad, mut activity) = (Vad::new(), Activity::default());
+        let frames: Vec<Frame> = [noise(40, 30), speech(), noise(40, 30)].concat();
+        let speech_end = 40 + speech().len();
+        let edges: Vec<(usize, Edge)> = frames
+            .iter()
+            .enumerate()
+            .filter_map(|(at, frame)| activity.push(vad.push(frame)).map(|edge| (at, edge)))
+            .collect();
+        let Some(&(started, Edge::Started)) = edges.first() else { panic!("no beginning: {edges:?}") };
+        let Some(&(ended, Edge::Ended)) = edges.last() else { panic!("no end: {edges:?}") };
+        assert!((40..60).contains(&started), "noticed at frame {started}, speech is from about 48 on");
+        assert!(
+            (speech_end - 15..speech_end + 15).contains(&ended),
+            "ended at {ended}, speech ends near {speech_end}"
+        );
+    }
+
+    #[test]
+    fn steady_noise_of_any_level_is_not_speech_once_it_is_known() {
+        for amplitude in [30, 300, 3_000, 30_000] {
+            let (mut vad, mut activity) = (Vad::new(), Activity::default());
+            let started = noise(500, amplitude)
+                .iter()
+                .filter(|f| activity.push(vad.push(f)) == Some(Edge::Started))
+                .count();
+            assert!(started <= 1, "noise of amplitude {amplitude} began {started} times");
+            assert!(!activity.speaking(), "noise of amplitude {amplitude} is still speech after ten seconds");
+        }
+    }
+
+    #[test]
+    fn the_noise_floor_follows_the_line() {
+        let mut vad = Vad::new();
+        for frame in noise(150, 1_000) {
+            vad.push(&frame);
+        }
+        let loud = vad.noise_floor_db();
+        for frame in noise(150, 50) {
+            vad.push(&frame);
+        }
+        let quiet = vad.noise_floor_db();
+        assert!((-36.5..-33.0).contains(&loud) && (-62.5..-58.0).contains(&quiet), "{loud} then {quiet}");
+    }
+}

@@ -1,0 +1,335 @@
+//! What all calls share: the pools, the tenant's settings, the store.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use crate::asr::whisper::{ModelSource, OpenError, Options, Whisper};
+use crate::call::endpointing::Silences;
+use crate::call::event::Event;
+use crate::call::listening::Hearing;
+use crate::call::settings::BargeIn;
+use crate::call::{Lexicon, Phrases, Settings, VoiceActivity};
+use crate::cli::doctor::Verdict;
+use crate::config::{self, Config, Model, TtsEngine};
+use crate::dialogue::engine::{self, LlmConfig};
+use crate::dialogue::tenant::{Lang, Tenant};
+use crate::driver::{Callbacks, Services};
+use crate::media::Frame;
+use crate::media::vad::Vad;
+use crate::record::wav::StereoWriter;
+use crate::record::{CallInfo, CallRecord, Tap};
+use crate::store::{Store, StoreHandle};
+use crate::tts::clause::Clauses;
+
+/// Why the pools cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The recogniser's model.
+    #[error("the recogniser cannot start: {0}")]
+    Asr(#[from] OpenError),
+    /// The voice.
+    #[error("the voice cannot start: {0}")]
+    Tts(#[from] crate::tts::Error),
+    /// The tenant's data.
+    #[error("the tenant's data cannot be used: {0}")]
+    Dialogue(#[from] crate::dialogue::Error),
+    /// The database.
+    #[error("the store cannot be opened: {0}")]
+    Store(#[from] crate::store::Error),
+}
+
+/// The pools without a store: what a replay or a desk conversation needs.
+pub struct Pools {
+    /// Ears, mouth, mind; call-backs are only remembered.
+    pub services: Services,
+    /// What the tenant chose.
+    pub settings: Settings,
+    /// Tenant folder.
+    pub tenant: String,
+}
+
+/// The pools with the store.
+pub struct Shared {
+    /// Ears, mouth, mind, call-backs.
+    pub services: Services,
+    /// What the tenant chose.
+    pub settings: Settings,
+    tenant: String,
+    folder: PathBuf,
+    wav: bool,
+    store: StoreHandle,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Pools {
+    /// Opens the pools. Must be called in a tokio runtime if a large language model is configured.
+    pub fn open(config: &Config) -> Result<Self, Error> {
+        let tenant = Tenant::load(&config.tenant.name, config.tenant.folder.as_deref())?;
+        let asr = Whisper::open(&model_source(&config.asr), &Options { workers: config.asr.workers.get(), ..Options::default() })?;
+        let llm = config.llm.as_ref().map(|llm| LlmConfig {
+            url: llm.url.clone(),
+            model: llm.model.clone(),
+            api_key: llm.api_key.clone(),
+            first_token: llm.first_token,
+            total: llm.total,
+            ..LlmConfig::default()
+        });
+        let mind = engine::open(tenant.clone(), llm)?;
+        let tts = match &config.tts.engine {
+            TtsEngine::Espeak => crate::tts::open(&config.tts.voice, None)?,
+            TtsEngine::OpenAi { url, model, api_key } => {
+                let remote = crate::tts::Remote { url: url.clone(), model: model.clone(), api_key: api_key.clone() };
+                crate::tts::open(&config.tts.voice, Some(remote))?
+            }
+        };
+        let settings = settings(config, &tenant, mind.clone());
+        let services = Services {
+            asr: Arc::new(asr),
+            tts,
+            mind,
+            callbacks: Arc::new(Unstored),
+            language: config.asr.language,
+            voice: config.tts.voice.clone(),
+        };
+        Ok(Self { services, settings, tenant: config.tenant.name.clone() })
+    }
+
+    /// Who called whom, now.
+    pub fn info(&self, door: &str, from: &str, to: &str) -> CallInfo {
+        call_info(&self.tenant, door, from, to)
+    }
+}
+
+impl Shared {
+    /// Opens the pools and the store.
+    pub async fn open(config: &Config) -> Result<Self, Error> {
+        let pools = Pools::open(config)?;
+        let store = Store::open(&config.store).await?;
+        let (handle, writer) = store.writer();
+        let services = Services { callbacks: Arc::new(Stored(handle.clone())), ..pools.services };
+        Ok(Self {
+            services,
+            settings: pools.settings,
+            tenant: pools.tenant,
+            folder: config.record.folder.clone(),
+            wav: config.record.wav,
+            store: handle,
+            writer: Mutex::new(Some(writer)),
+        })
+    }
+
+    /// Who called whom, now.
+    pub fn info(&self, door: &str, from: &str, to: &str) -> CallInfo {
+        call_info(&self.tenant, door, from, to)
+    }
+
+    /// Notes that a call began; the tap stores what happens in it.
+    pub fn begin(&self, info: &CallInfo) -> Box<dyn Tap> {
+        self.store.begin(info);
+        Box::new(StoreTap { store: self.store.clone(), call: info.id.as_str().into() })
+    }
+
+    /// Starts the recording of a call, if calls are recorded.
+    pub fn recorder(&self, info: &CallInfo) -> Option<StereoWriter> {
+        let path = crate::record::wav_path(&self.folder, &info.id)
+            .inspect_err(|error| tracing::error!(%error, "the call is not recorded"))
+            .ok()
+            .filter(|_| self.wav)?;
+        let call = info.id.clone();
+        Some(StereoWriter::start(path, move |error| tracing::error!(%error, %call, "the recording stopped")))
+    }
+
+    /// Stores the record of a call that is over, and writes it beside its recording.
+    pub fn finish(&self, record: &CallRecord) {
+        self.store.finish(record.clone());
+        if let Err(error) = crate::record::save(&self.folder, record) {
+            tracing::error!(%error, "the record could not be written beside the recording");
+        }
+    }
+
+    /// Waits until everything is stored.
+    pub async fn close(&self) {
+        self.store.flush().await;
+        let writer = self.writer.lock().ok().and_then(|mut writer| writer.take());
+        drop(writer);
+    }
+}
+
+/// Loads the recogniser's model as the server would.
+pub fn check_recognizer(asr: &config::Asr) -> Verdict {
+    let source = model_source(asr);
+    match Whisper::open(&source, &Options { workers: 1, ..Options::default() }) {
+        Ok(_) => Verdict::Good(format!("{source} loads")),
+        Err(error) => Verdict::Wrong(
+            error.to_string(),
+            "set `asr.model` to \"embedded\" or to a whole ggml whisper file (`nightline models list`)".into(),
+        ),
+    }
+}
+
+/// Opens the voice as the server would.
+pub fn check_voice(tts: &config::Tts) -> Verdict {
+    match open_voice(tts) {
+        Ok(_) => Verdict::Good(format!("{} speaks", tts.voice)),
+        Err(error) => Verdict::Wrong(
+            error.to_string(),
+            "install espeak-ng-data and libespeak-ng1, or name another voice in `tts.voice`".into(),
+        ),
+    }
+}
+
+fn model_source(asr: &config::Asr) -> ModelSource {
+    match &asr.model {
+        Model::Embedded => ModelSource::Embedded,
+        Model::File(path) => ModelSource::File(path.clone()),
+    }
+}
+
+/// A voice activity detector for one leg.
+pub fn voice_activity() -> Box<dyn VoiceActivity> {
+    Box::new(Vad::new())
+}
+
+impl VoiceActivity for Vad {
+    fn probability(&mut self, frame: &Frame) -> f32 {
+        self.push(frame).probability
+    }
+}
+
+/// The calling number, if `from` is one: seven to fifteen digits, perhaps after a plus.
+pub fn telephone_number(from: &str) -> Option<String> {
+    let user = from.strip_prefix("sip:").or_else(|| from.strip_prefix("tel:")).unwrap_or(from);
+    let user = user.split('@').next().unwrap_or_default();
+    let digits = user.strip_prefix('+').unwrap_or(user);
+    let is_number = (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| digits.to_owned())
+}
+
+fn call_info(tenant: &str, door: &str, from: &str, to: &str) -> CallInfo {
+    CallInfo {
+        id: uuid::Uuid::now_v7().to_string(),
+        tenant: tenant.into(),
+        from: from.into(),
+        to: to.into(),
+        door: door.into(),
+        started: jiff::Timestamp::try_from(crate::clock::wall()).map(|t| t.to_string()).unwrap_or_default(),
+    }
+}
+
+fn settings(config: &Config, tenant: &Arc<Tenant>, mind: Arc<dyn crate::dialogue::Mind>) -> Settings {
+    let turns = &config.turns;
+    let lang = if config.asr.language == "en" { Lang::En } else { Lang::Zh };
+    let default = Silences::default();
+    let scale = |silence: Duration| silence.clamp(turns.min_silence, turns.max_silence);
+    Settings {
+        hearing: Hearing { partial_interval: config.asr.partial_interval, ..Hearing::default() },
+        silences: Silences {
+            speculate: default.speculate.min(turns.min_silence),
+            complete: turns.min_silence,
+            neutral: scale(turns.min_silence + (default.neutral - default.complete)),
+            open: scale(default.open),
+            number: turns.max_silence,
+        },
+        barge_in: BargeIn { enabled: turns.barge_in, verdict: turns.barge_in_verdict, ..BargeIn::default() },
+        no_input: turns.no_input,
+        in_flight: Duration::from_millis(80),
+        seats: config.seats.targets.iter().map(ToString::to_string).collect(),
+        seat_ring: config.seats.ring_timeout,
+        seat_accept: Duration::from_secs(45),
+        thinking: Duration::from_secs(6),
+        phrases: Arc::new(phrases(tenant, lang)),
+        lexicon: Arc::new(TenantLexicon(tenant.clone())),
+        mind,
+        comfort: crate::tts::voices::comfort(),
+    }
+}
+
+/// The tenant's sentences, cut into clauses so that the first is spoken early.
+fn phrases(tenant: &Tenant, lang: Lang) -> Phrases {
+    let p = tenant.phrases(lang);
+    Phrases {
+        notice: clauses(&p.notice),
+        greeting: clauses(&p.greeting),
+        no_input: p.no_input.clone(),
+        handing_over: clauses(&p.handing_over),
+        callback_offer: clauses(&p.seat_busy_offer),
+        callback_same_number: clauses(&p.callback_same_number),
+        ask_phone: clauses(&p.ask_phone),
+        ask_phone_rest: clauses(&p.phone_more),
+        callback_booked: clauses(&p.callback_confirm),
+        callback_failed: clauses(&p.callback_failed),
+        callback_declined: clauses(&p.callback_declined),
+        seat_left: clauses(&p.seat_left),
+        goodbye: clauses(&p.goodbye),
+        apology: clauses(&p.broken),
+        seat_keys: clauses(&p.seat_keys),
+    }
+}
+
+fn clauses(text: &str) -> Vec<String> {
+    let mut cutter = Clauses::new();
+    let mut out = cutter.push(text);
+    out.extend(cutter.finish());
+    out
+}
+
+struct TenantLexicon(Arc<Tenant>);
+
+impl Lexicon for TenantLexicon {
+    fn is_backchannel(&self, words: &str) -> bool {
+        self.0.lexicon.is_backchannel(words)
+    }
+    fn is_interrupt(&self, words: &str) -> bool {
+        self.0.lexicon.is_interrupt(words)
+    }
+}
+
+struct StoreTap {
+    store: StoreHandle,
+    call: Arc<str>,
+}
+
+impl Tap for StoreTap {
+    fn event(&mut self, event: &Event) {
+        self.store.event(&self.call, event);
+    }
+}
+
+struct Stored(StoreHandle);
+
+impl Callbacks for Stored {
+    fn book(&self, call: &str, number: &str, when: &str, reply: Box<dyn FnOnce(Result<(), String>) + Send>) {
+        let (store, call) = (self.0.clone(), call.to_owned());
+        let (number, when) = (number.to_owned(), when.to_owned());
+        tokio::spawn(async move {
+            let booked = store.book_callback(&call, &number, &when).await;
+            reply(booked.map(drop).map_err(|error| error.to_string()));
+        });
+    }
+}
+
+/// A rehearsal promises nothing to anybody: its call-backs stay in its record.
+struct Unstored;
+
+impl Callbacks for Unstored {
+    fn book(&self, _: &str, _: &str, _: &str, reply: Box<dyn FnOnce(Result<(), String>) + Send>) {
+        reply(Ok(()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::telephone_number;
+
+    #[test]
+    fn only_a_telephone_number_is_called_back() {
+        assert_eq!(telephone_number("sip:13800138000@pbx"), Some("13800138000".into()));
+        assert_eq!(telephone_number("+8613800138000"), Some("8613800138000".into()));
+        assert_eq!(telephone_number("sip:tester@127.0.0.1"), None);
+        assert_eq!(telephone_number("anonymous"), None);
+        assert_eq!(telephone_number("110"), None);
+    }
+}

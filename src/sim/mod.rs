@@ -1,0 +1,268 @@
+//! Two parties over a bad network on virtual time: a recorded caller and a call, with real RTP between them.
+//!
+//! The engines take as long as they take on the machine, but their answers arrive after [`Delays`] of virtual time: the same
+//! fixture, seed and engines give the same call.
+
+pub mod network;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use nightline_sip::rtp::{Accepts, Law, MAX_PACKET, Receiver, Sender};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use self::network::{Network, Weather};
+use crate::asr::Purpose;
+use crate::call::event::{HandoffOutcome, LegId};
+use crate::call::{Input, SeatNews};
+use crate::clock::{Clock, Time};
+use crate::driver::{Command, Session};
+use crate::media::resample::Converter;
+use crate::media::{FRAME_TIME, Frame};
+use crate::qa::{CallerReport, ScriptedCaller, Seat};
+use crate::record::MediaRecord;
+use crate::ua::SummaryEar;
+
+/// Virtual time that an engine takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Delays {
+    /// From the request for a final transcript to its answer.
+    pub final_transcript: Duration,
+    /// Likewise for a partial.
+    pub partial_transcript: Duration,
+}
+
+impl Default for Delays {
+    /// About what the embedded recogniser takes on one idle core.
+    fn default() -> Self {
+        Self { final_transcript: Duration::from_millis(100), partial_transcript: Duration::from_millis(100) }
+    }
+}
+
+/// What came of a simulated call beside its record.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What the caller did and measured.
+    pub report: CallerReport,
+    /// What the network did to the caller's voice.
+    pub media: MediaRecord,
+    /// What the caller said and heard, 16 kHz, frame by frame, if asked for.
+    pub audio: Vec<(Frame, Frame)>,
+}
+
+/// No simulated call lasts longer.
+const LONGEST: Duration = Duration::from_secs(300);
+/// A seat answers after so long, and stays in the bridge for so long.
+const SEAT_RINGS: Duration = Duration::from_millis(1500);
+const SEAT_STAYS: Duration = Duration::from_secs(5);
+const PAYLOAD_TYPE: u8 = 8;
+const DTMF_PAYLOAD_TYPE: u8 = 101;
+
+/// Runs a call to its end on virtual time.
+pub fn run(
+    session: &mut Session,
+    inbox: &mut UnboundedReceiver<Input>,
+    mut caller: ScriptedCaller,
+    delays: Delays,
+) -> Outcome {
+    let base = Clock::start();
+    let network = caller.fixture().network;
+    let weather =
+        Weather { loss: network.loss, delay: network.delay, jitter: network.jitter, burst: 1.0 };
+    let mut up = Line::new(base, weather, network.seed);
+    let mut down = Line::new(base, weather, network.seed.wrapping_add(1));
+    let mut seat = SimSeat { script: caller.fixture().seat, ..SimSeat::default() };
+    let mut later: Vec<(Time, Input)> = Vec::new();
+    let mut audio = Vec::new();
+    let mut now = Time::ZERO;
+    let mut commands = session.drain();
+    while !session.is_over() && now.since_start() < LONGEST {
+        seat.obey(now, &commands);
+        commands.clear();
+        // What waits in `later` still counts as outstanding; the rest is being computed.
+        while session.outstanding() > later.len() || !inbox.is_empty() {
+            let Some(input) = inbox.blocking_recv() else { break };
+            match delay(&input, delays) {
+                Duration::ZERO => commands.extend(session.handle(now, input)),
+                delay => later.push((now + delay, input)),
+            }
+        }
+        seat.obey(now, &commands);
+        commands.clear();
+        now = now + FRAME_TIME;
+        later.sort_by_key(|(at, _)| *at);
+        while later.first().is_some_and(|(at, _)| *at <= now) {
+            commands.extend(session.handle(now, later.remove(0).1));
+        }
+        for input in seat.news(now) {
+            commands.extend(session.handle(now, input));
+        }
+        let heard = down.receive(now);
+        let step = caller.step(now, &heard);
+        if let Some(digit) = step.press {
+            up.press(digit);
+        }
+        up.send(now, &step.frame);
+        audio.push((step.frame, heard));
+        if step.hang_up {
+            commands.extend(session.handle(now, Input::CallerGone { dead_line: false }));
+            break;
+        }
+        let frame = up.receive(now);
+        while let Some(digit) = up.receiver.dtmf() {
+            commands.extend(session.handle(now, Input::Dtmf { leg: LegId::Caller, digit }));
+        }
+        let from_seat = seat.is_up().then_some(Frame::SILENCE);
+        commands.extend(session.handle(now, Input::Tick { caller: frame, seat: from_seat }));
+        let (to_caller, to_seat) = session.frames();
+        down.send(now, &to_caller);
+        if let Some(frame) = to_seat {
+            seat.hear(now, &frame);
+        }
+    }
+    if !session.is_over() {
+        session.handle(now, Input::Shutdown);
+    }
+    Outcome { report: caller.report(), media: up.media(), audio }
+}
+
+fn delay(input: &Input, delays: Delays) -> Duration {
+    match input {
+        Input::Transcript { purpose: Purpose::Final, .. } => delays.final_transcript,
+        Input::Transcript { purpose: Purpose::Partial, .. } => delays.partial_transcript,
+        _ => Duration::ZERO,
+    }
+}
+
+/// One direction of the caller's RTP.
+struct Line {
+    clock: Clock,
+    down: Converter,
+    up: Converter,
+    sender: Sender,
+    network: Network,
+    receiver: Receiver,
+    from: SocketAddr,
+}
+
+impl Line {
+    fn new(clock: Clock, weather: Weather, seed: u64) -> Self {
+        let from = SocketAddr::from((Ipv4Addr::LOCALHOST, 4000));
+        let accepts = Accepts {
+            law: Law::A,
+            payload_type: PAYLOAD_TYPE,
+            dtmf_payload_type: Some(DTMF_PAYLOAD_TYPE),
+            cn_payload_type: None,
+        };
+        Self {
+            clock,
+            down: Converter::house_to_wire(),
+            up: Converter::wire_to_house(),
+            sender: Sender::new(Law::A, PAYLOAD_TYPE, Some(DTMF_PAYLOAD_TYPE)),
+            network: Network::new(weather, seed),
+            receiver: Receiver::new(clock.instant(Time::ZERO), from, accepts),
+            from,
+        }
+    }
+
+    fn press(&mut self, digit: char) {
+        if let Err(error) = self.sender.queue_dtmf(digit, Duration::from_millis(120)) {
+            tracing::warn!(%error, "a key of the script cannot be sent");
+        }
+    }
+
+    fn send(&mut self, now: Time, frame: &Frame) {
+        let mut packet = [0; MAX_PACKET];
+        let wire = self.down.to_wire(frame);
+        let length = self.sender.frame(self.clock.instant(now), &wire, &mut packet);
+        self.network.send(now, &packet[..length]);
+    }
+
+    fn receive(&mut self, now: Time) -> Frame {
+        while let Some((at, packet)) = self.network.arrived(now) {
+            // What is rejected is counted by the receiver.
+            let _ = self.receiver.packet(self.clock.instant(at), self.from, &packet);
+        }
+        self.up.from_wire(&self.receiver.pull(self.clock.instant(now)).samples)
+    }
+
+    fn media(&self) -> MediaRecord {
+        crate::leg::sip::media_record("caller", "PCMA", &self.receiver.stats())
+    }
+}
+
+/// A seat that does what the fixture says.
+#[derive(Default)]
+struct SimSeat {
+    script: Seat,
+    attempt: u32,
+    state: SeatState,
+    ear: SummaryEar,
+}
+
+#[derive(Default, PartialEq)]
+enum SeatState {
+    #[default]
+    Idle,
+    Ringing(Time),
+    Listening(Time),
+    Bridged(Time),
+}
+
+impl SimSeat {
+    fn obey(&mut self, now: Time, commands: &[Command]) {
+        for command in commands {
+            match command {
+                Command::DialSeat { attempt, .. } => {
+                    self.attempt = *attempt;
+                    self.ear = SummaryEar::default();
+                    self.state = SeatState::Ringing(now);
+                }
+                Command::HangUpSeat | Command::HangUp => self.state = SeatState::Idle,
+            }
+        }
+    }
+
+    fn is_up(&self) -> bool {
+        matches!(self.state, SeatState::Listening(_) | SeatState::Bridged(_))
+    }
+
+    fn hear(&mut self, now: Time, frame: &Frame) {
+        if let SeatState::Listening(_) = self.state
+            && self.ear.summary_is_over(frame)
+        {
+            self.state = SeatState::Bridged(now);
+        }
+    }
+
+    /// What it does at `now`.
+    fn news(&mut self, now: Time) -> Vec<Input> {
+        let attempt = self.attempt;
+        let seat = |news| vec![Input::Seat { attempt, news }];
+        match (&self.state, self.script) {
+            (SeatState::Ringing(_), Seat::Busy) => {
+                self.state = SeatState::Idle;
+                seat(SeatNews::Failed(HandoffOutcome::Busy))
+            }
+            (SeatState::Ringing(since), script)
+                if script != Seat::NoAnswer && now.saturating_since(*since) >= SEAT_RINGS =>
+            {
+                self.state = SeatState::Listening(now);
+                seat(SeatNews::Answered)
+            }
+            (SeatState::Listening(since), Seat::HangsUp) if now.saturating_since(*since) > SEAT_RINGS => {
+                self.state = SeatState::Idle;
+                seat(SeatNews::Gone)
+            }
+            (SeatState::Bridged(since), script) if *since == now - FRAME_TIME => {
+                let digit = if script == Seat::Declines { '2' } else { '1' };
+                vec![Input::Dtmf { leg: LegId::Seat, digit }]
+            }
+            (SeatState::Bridged(since), _) if now.saturating_since(*since) >= SEAT_STAYS => {
+                self.state = SeatState::Idle;
+                seat(SeatNews::Gone)
+            }
+            _ => Vec::new(),
+        }
+    }
+}

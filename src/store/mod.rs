@@ -1,0 +1,490 @@
+//! The database: calls, turns, events and call-backs in one SQLite file.
+//!
+//! A serving process holds it by [`Store::open`], which also closes the calls that died with an earlier process; tools look
+//! into it beside a running server by [`Store::read`]. Running calls write through a [`StoreHandle`], which never waits.
+
+mod error;
+mod writer;
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{Connection as _, Row as _, SqlSafeStr as _, SqliteConnection};
+
+use crate::call::event::{Disposition, Event};
+use crate::clock;
+use crate::record::{CallInfo, CallRecord, Pii, fold};
+
+pub use error::Error;
+pub use writer::{Lost, StoreHandle};
+
+/// How long a statement waits for another process.
+const BUSY: Duration = Duration::from_secs(5);
+const MIGRATIONS: &[(i64, &str, &str)] =
+    &[(1, "calls", include_str!("../../migrations/sqlite/0001_calls.sql"))];
+
+/// The database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: sqlx::SqlitePool,
+    path: Arc<Path>,
+    /// Held as long as a clone lives: one serving process for one file.
+    _lock: Option<Arc<File>>,
+}
+
+/// A line of the list of calls.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallSummary {
+    /// UUID v7.
+    pub id: String,
+    /// Tenant folder.
+    pub tenant: String,
+    /// Calling number or address.
+    pub from: Pii<String>,
+    /// Called number or address.
+    pub to: String,
+    /// `sip`, `fixture` …
+    pub door: String,
+    /// RFC 3339.
+    pub started: String,
+    /// From answer to end; 0 while it runs.
+    pub duration_ms: u64,
+    /// How it ended; [`None`] while it runs.
+    pub disposition: Option<Disposition>,
+}
+
+/// Everything that is kept of one call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredCall {
+    /// Its record; folded from the events so far while it runs.
+    #[serde(flatten)]
+    pub record: CallRecord,
+    /// Its events in the order in which they came.
+    pub events: Vec<Event>,
+}
+
+/// A promised call-back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Callback {
+    /// Its number in the list.
+    pub id: i64,
+    /// The call in which it was promised.
+    pub call_id: String,
+    /// Where to call.
+    pub number: Pii<String>,
+    /// When, in the caller's words.
+    pub when: String,
+    /// RFC 3339.
+    pub created: String,
+    /// Still to be made, or made.
+    pub state: CallbackState,
+}
+
+/// What became of a call-back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallbackState {
+    /// Still to be made.
+    Open,
+    /// Made.
+    Done,
+}
+
+impl CallbackState {
+    /// As it is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Done => "done",
+        }
+    }
+}
+
+/// Whether a call-back was new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Booked {
+    /// It is stored now.
+    New,
+    /// This call had one already, which stays as it was.
+    Already,
+}
+
+impl Store {
+    /// Opens the database for serving: makes it if it is missing, brings its tables up to date, and closes calls that
+    /// died with an earlier process. One process at a time; another gets [`Error::InUse`].
+    pub async fn open(path: &Path) -> Result<Self, Error> {
+        if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|e| Error::folder(path, &e))?;
+        }
+        let lock = lock(path)?;
+        // SQLite keeps the mode of a file that is there: numbers and words of callers are for the owner only.
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(|e| Error::folder(path, &e))?;
+        let store = Self::connect(path, Some(lock), false).await?;
+        let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
+            Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+        });
+        Migrator::with_migrations(migrations.collect())
+            .run(&store.pool)
+            .await
+            .map_err(|e| Error::migration(path, e))?;
+        store.close_dead_calls().await?;
+        Ok(store)
+    }
+
+    /// Opens an existing database for reading, beside a server if one runs.
+    pub async fn read(path: &Path) -> Result<Self, Error> {
+        if !path.exists() {
+            return Err(Error::Missing { path: path.into() });
+        }
+        let store = Self::connect(path, None, true).await?;
+        let probe = sqlx::query("SELECT count(*) FROM calls").fetch_one(&store.pool).await;
+        match probe {
+            Ok(_) => Ok(store),
+            Err(e) if e.to_string().contains("no such table") => Err(Error::Missing { path: path.into() }),
+            Err(e) => Err(store.error(e)),
+        }
+    }
+
+    /// A handle for running calls, and the task behind it. The task ends when the last handle is dropped, after it has
+    /// written what it holds. Must be called in a tokio runtime.
+    pub fn writer(&self) -> (StoreHandle, tokio::task::JoinHandle<()>) {
+        writer::start(self.clone())
+    }
+
+    /// Notes that a call began. Again for the same call changes nothing.
+    pub async fn begin_call(&self, info: &CallInfo) -> Result<(), Error> {
+        let mut connection = self.acquire().await?;
+        begin_call(&mut connection, info).await.map_err(|e| self.error(e))
+    }
+
+    /// Adds events of a call that has begun.
+    pub async fn append_events(&self, call_id: &str, events: &[Event]) -> Result<(), Error> {
+        let mut connection = self.acquire().await?;
+        let mut transaction = connection.begin().await.map_err(|e| self.error(e))?;
+        for event in events {
+            append_event(&mut transaction, call_id, event).await.map_err(|e| self.error(e))?;
+        }
+        transaction.commit().await.map_err(|e| self.error(e))
+    }
+
+    /// Stores the record of a call that is over, with its turns. Again for the same call replaces them.
+    pub async fn finish_call(&self, record: &CallRecord) -> Result<(), Error> {
+        let mut connection = self.acquire().await?;
+        let mut transaction = connection.begin().await.map_err(|e| self.error(e))?;
+        finish_call(&mut transaction, record).await.map_err(|e| self.error(e))?;
+        transaction.commit().await.map_err(|e| self.error(e))
+    }
+
+    /// Stores a call-back for a call that has begun, once a call.
+    pub async fn book_callback(&self, call_id: &str, number: &str, when: &str) -> Result<Booked, Error> {
+        let mut connection = self.acquire().await?;
+        book_callback(&mut connection, call_id, number, when).await.map_err(|e| self.error(e))
+    }
+
+    /// Notes that a call-back was made. False if there is no open one of that number.
+    pub async fn callback_done(&self, id: i64) -> Result<bool, Error> {
+        sqlx::query("UPDATE callbacks SET state = 'done' WHERE id = ? AND state = 'open'")
+            .bind(id)
+            .execute(&self.pool)
+            .await
+            .map(|done| done.rows_affected() == 1)
+            .map_err(|e| self.error(e))
+    }
+
+    /// The newest `limit` calls, newest first.
+    pub async fn calls(&self, limit: u32) -> Result<Vec<CallSummary>, Error> {
+        sqlx::query(
+            "SELECT id, tenant, caller, called, door, started, duration_ms, disposition FROM calls \
+             ORDER BY started DESC, id DESC LIMIT ?",
+        )
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|e| self.error(e))?
+        .iter()
+        .map(|row| summary(row).map_err(|e| self.error(e)))
+        .collect()
+    }
+
+    /// One call with its events; [`None`] if there is no such call. `id` may be cut short as long as it stays the only one.
+    pub async fn call(&self, id: &str) -> Result<Option<StoredCall>, Error> {
+        let rows = sqlx::query(
+            "SELECT id, tenant, caller, called, door, started, record FROM calls \
+             WHERE id = ?1 OR substr(id, 1, length(?1)) = ?1 ORDER BY id = ?1 DESC LIMIT 2",
+        )
+        .bind(id)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|e| self.error(e))?;
+        let row = match &rows[..] {
+            [] => return Ok(None),
+            [row] => row,
+            [first, ..] if first.get::<&str, _>("id") == id => first,
+            _ => return Err(Error::Ambiguous { id: id.into() }),
+        };
+        let info = info(row).map_err(|e| self.error(e))?;
+        let events = self.events(&info.id).await?;
+        let record = match row.try_get::<Option<&str>, _>("record").map_err(|e| self.error(e))? {
+            Some(text) => serde_json::from_str(text).map_err(|e| self.corrupt(&info.id, &e))?,
+            None => fold(&info, &events),
+        };
+        Ok(Some(StoredCall { record, events }))
+    }
+
+    /// Call-backs in `state`, or all, oldest first.
+    pub async fn callbacks(&self, state: Option<CallbackState>) -> Result<Vec<Callback>, Error> {
+        sqlx::query(
+            "SELECT id, call_id, number, when_text, created, state FROM callbacks \
+             WHERE ?1 IS NULL OR state = ?1 ORDER BY id",
+        )
+        .bind(state.map(CallbackState::as_str))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|e| self.error(e))?
+        .iter()
+        .map(|row| callback(row).map_err(|e| self.error(e)))
+        .collect()
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    async fn connect(path: &Path, lock: Option<File>, read_only: bool) -> Result<Self, Error> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .foreign_keys(true)
+            .busy_timeout(BUSY)
+            .read_only(read_only)
+            .synchronous(SqliteSynchronous::Normal);
+        // A reader keeps the mode that the file has.
+        let options = if read_only { options } else { options.journal_mode(SqliteJournalMode::Wal) };
+        let pool = SqlitePoolOptions::new()
+            .max_connections(4)
+            .acquire_timeout(Duration::from_secs(10))
+            .connect_with(options)
+            .await
+            .map_err(|e| Error::of(path, e))?;
+        Ok(Self { pool, path: path.into(), _lock: lock.map(Arc::new) })
+    }
+
+    /// Ends calls that an earlier process left running, with what their events tell.
+    async fn close_dead_calls(&self) -> Result<(), Error> {
+        let rows = sqlx::query(
+            "SELECT id, tenant, caller, called, door, started FROM calls WHERE state = 'running'",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|e| self.error(e))?;
+        for row in &rows {
+            let info = info(row).map_err(|e| self.error(e))?;
+            let mut record = fold(&info, &self.events(&info.id).await?);
+            // A call whose end was still stored is only short of its record.
+            if record.disposition.is_none() {
+                record.disposition = Some(Disposition::Failed);
+                record.faults.push("process: Nightline stopped during this call".into());
+            }
+            self.finish_call(&record).await?;
+            tracing::warn!(call = %info.id, "closed a call that an earlier process left running");
+        }
+        Ok(())
+    }
+
+    async fn events(&self, call_id: &str) -> Result<Vec<Event>, Error> {
+        sqlx::query("SELECT body FROM events WHERE call_id = ? ORDER BY seq")
+            .bind(call_id)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|e| self.error(e))?
+            .iter()
+            .map(|row| {
+                let body = row.try_get::<&str, _>("body").map_err(|e| self.error(e))?;
+                serde_json::from_str(body).map_err(|e| self.corrupt(call_id, &e))
+            })
+            .collect()
+    }
+
+    async fn acquire(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Sqlite>, Error> {
+        self.pool.acquire().await.map_err(|e| self.error(e))
+    }
+
+    fn error(&self, error: sqlx::Error) -> Error {
+        Error::of(&self.path, error)
+    }
+
+    fn corrupt(&self, call_id: &str, why: &serde_json::Error) -> Error {
+        Error::Corrupt { path: self.path.to_path_buf(), call_id: call_id.into(), why: why.to_string() }
+    }
+}
+
+/// The lock beside the database; the system lets go of it when the process ends, however it ends.
+fn lock(path: &Path) -> Result<File, Error> {
+    let mut name = path.as_os_str().to_os_string();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(&name)
+        .map_err(|e| Error::folder(path, &e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::InUse { path: path.into() }),
+        Err(TryLockError::Error(e)) => Err(Error::folder(path, &e)),
+    }
+}
+
+async fn begin_call(connection: &mut SqliteConnection, info: &CallInfo) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO calls (id, tenant, caller, called, door, started, state) VALUES (?, ?, ?, ?, ?, ?, 'running') \
+         ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(&info.id)
+    .bind(&info.tenant)
+    .bind(&info.from)
+    .bind(&info.to)
+    .bind(&info.door)
+    .bind(&info.started)
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+async fn append_event(
+    connection: &mut SqliteConnection,
+    call_id: &str,
+    event: &Event,
+) -> Result<(), sqlx::Error> {
+    let body = serde_json::to_string(event).map_err(|e| sqlx::Error::Encode(e.into()))?;
+    sqlx::query(
+        "INSERT INTO events (call_id, seq, at_ms, body) \
+         SELECT ?1, coalesce(max(seq), 0) + 1, ?2, ?3 FROM events WHERE call_id = ?1",
+    )
+    .bind(call_id)
+    .bind(event.at.since_start().as_millis() as i64)
+    .bind(body)
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+async fn finish_call(connection: &mut SqliteConnection, record: &CallRecord) -> Result<(), sqlx::Error> {
+    let id = &record.info.id;
+    begin_call(connection, &record.info).await?;
+    let json = serde_json::to_string(record).map_err(|e| sqlx::Error::Encode(e.into()))?;
+    sqlx::query(
+        "UPDATE calls SET state = 'ended', duration_ms = ?, disposition = ?, record = ? WHERE id = ?",
+    )
+    .bind(record.duration_ms as i64)
+    .bind(record.disposition.map(name))
+    .bind(json)
+    .bind(id)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query("DELETE FROM turns WHERE call_id = ?").bind(id).execute(&mut *connection).await?;
+    for (i, turn) in record.turns.iter().enumerate() {
+        sqlx::query(
+            "INSERT INTO turns (call_id, seq, who, text, began_ms, ended_ms, interrupted, confidence, topic, latency_ms) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(id)
+        .bind(i as i64 + 1)
+        .bind(name(turn.who))
+        .bind(&turn.text)
+        .bind(turn.began_ms as i64)
+        .bind(turn.ended_ms as i64)
+        .bind(turn.interrupted)
+        .bind(turn.confidence)
+        .bind(&turn.topic)
+        .bind(turn.timings.and_then(|t| t.turn_latency).map(|d| d.as_millis() as i64))
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn book_callback(
+    connection: &mut SqliteConnection,
+    call_id: &str,
+    number: &str,
+    when: &str,
+) -> Result<Booked, sqlx::Error> {
+    let created = jiff::Timestamp::try_from(clock::wall()).unwrap_or_default();
+    sqlx::query(
+        "INSERT INTO callbacks (call_id, number, when_text, created, state) VALUES (?, ?, ?, ?, 'open') \
+         ON CONFLICT (call_id) DO NOTHING",
+    )
+    .bind(call_id)
+    .bind(number)
+    .bind(when)
+    .bind(format!("{created:.0}"))
+    .execute(connection)
+    .await
+    .map(|done| if done.rows_affected() == 1 { Booked::New } else { Booked::Already })
+}
+
+/// The name under which an enum without data is serialised.
+fn name(value: impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(name)) => name,
+        other => unreachable!("an enum without data is serialised as its name, not {other:?}"),
+    }
+}
+
+fn named<T: for<'de> Deserialize<'de>>(name: &str) -> Result<T, sqlx::Error> {
+    serde_json::from_value(name.into()).map_err(|e| sqlx::Error::Decode(e.into()))
+}
+
+fn info(row: &SqliteRow) -> Result<CallInfo, sqlx::Error> {
+    Ok(CallInfo {
+        id: row.try_get("id")?,
+        tenant: row.try_get("tenant")?,
+        from: row.try_get("caller")?,
+        to: row.try_get("called")?,
+        door: row.try_get("door")?,
+        started: row.try_get("started")?,
+    })
+}
+
+fn summary(row: &SqliteRow) -> Result<CallSummary, sqlx::Error> {
+    let info = info(row)?;
+    Ok(CallSummary {
+        id: info.id,
+        tenant: info.tenant,
+        from: info.from.into(),
+        to: info.to,
+        door: info.door,
+        started: info.started,
+        duration_ms: row.try_get::<i64, _>("duration_ms")? as u64,
+        disposition: row.try_get::<Option<&str>, _>("disposition")?.map(named).transpose()?,
+    })
+}
+
+fn callback(row: &SqliteRow) -> Result<Callback, sqlx::Error> {
+    Ok(Callback {
+        id: row.try_get("id")?,
+        call_id: row.try_get("call_id")?,
+        number: Pii::new(row.try_get("number")?),
+        when: row.try_get("when_text")?,
+        created: row.try_get("created")?,
+        state: named(row.try_get("state")?)?,
+    })
+}
+
+#[cfg(test)]
+mod tests;
