@@ -1,0 +1,93 @@
+"""WAV files of 8 kHz mono 16-bit: joining, and hearing whether there is a voice."""
+
+import array
+import time
+import tomllib
+import wave
+from pathlib import Path
+
+RATE = 8000
+FRAME = 160
+FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
+# Mean amplitude of a 20 ms frame above which it holds a voice: -44 dB below full scale.
+LOUD = 200
+
+
+def utterance(fixture, number=0):
+    """Samples of one utterance of a recorded caller."""
+    script = tomllib.loads((FIXTURES / f"{fixture}.toml").read_text("utf-8"))
+    step = [step for step in script["step"] if "say" in step][number]
+    with wave.open(str(FIXTURES / f"{fixture}.wav")) as wav:
+        wav.setpos(step["from_ms"] * RATE // 1000)
+        return wav.readframes((step["to_ms"] - step["from_ms"]) * RATE // 1000)
+
+
+def write(path, samples, silence_before=0.2, silence_after=180.0):
+    """A WAV with `samples` between silences, in seconds. A peer hangs up when its file ends: hence the long tail."""
+    silence = lambda seconds: bytes(2 * int(seconds * RATE))
+    with wave.open(str(path), "wb") as wav:
+        wav.setnchannels(1)
+        wav.setsampwidth(2)
+        wav.setframerate(RATE)
+        wav.writeframes(silence(silence_before) + samples + silence(silence_after))
+    return path
+
+
+def a_law(samples):
+    """16-bit samples as G.711 A-law bytes."""
+
+    def byte(sample):
+        sign, level = (0x80, sample) if sample >= 0 else (0, -sample - 1)
+        level >>= 3
+        segment = max(level.bit_length() - 5, 0)
+        low = level >> segment if segment else level >> 1
+        code = (segment << 4) | (low & 0x0F)
+        return (code | sign) ^ 0x55
+
+    return bytes(map(byte, array.array("h", samples)))
+
+
+class Recording:
+    """A 16-bit WAV that may still be growing."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+
+    def loud(self):
+        """For each 20 ms of 8 kHz mono: whether it holds a voice."""
+        data = self.path.read_bytes()[44:]
+        samples = array.array("h", data[: len(data) // 2 * 2])
+        return [
+            sum(map(abs, samples[at : at + FRAME])) > LOUD * FRAME
+            for at in range(0, len(samples) - FRAME + 1, FRAME)
+        ]
+
+    def heard_seconds(self):
+        """How much voice there is."""
+        return sum(self.loud()) * 0.02
+
+    def wait_for_turn(self, seconds=30.0, since=0, silence=0.9):
+        """Waits until a voice was heard after frame `since` and then was silent; gives the frame where it ended."""
+        end = time.monotonic() + seconds
+        need = int(silence / 0.02)
+        while time.monotonic() < end:
+            loud = self.loud()
+            voiced = [n for n, is_loud in enumerate(loud) if is_loud and n >= since]
+            if len(voiced) >= 10 and len(loud) - voiced[-1] > need:
+                return voiced[-1] + 1
+            time.sleep(0.1)
+        raise AssertionError(f"no turn of the bot was heard to its end in {seconds:g} s ({self.heard_seconds():.1f} s of voice)")
+
+    def wait_for_voice(self, seconds=10.0, since=0, amount=0.2):
+        """Waits until `amount` seconds of voice were heard after frame `since`; gives the frame of the first."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            voiced = [n for n, is_loud in enumerate(self.loud()) if is_loud and n >= since]
+            if len(voiced) * 0.02 >= amount:
+                return voiced[0]
+            time.sleep(0.05)
+        raise AssertionError(f"no voice was heard in {seconds:g} s")
+
+    def now(self):
+        """The present end, in frames."""
+        return len(self.loud())

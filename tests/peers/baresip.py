@@ -1,0 +1,111 @@
+"""A headless baresip on loopback: a caller that speaks WAV files, or a seat that answers by itself."""
+
+import json
+import socket
+import subprocess
+
+import audio
+import net
+
+CONFIG = """\
+poll_method epoll
+sip_listen 127.0.0.1:{sip}
+audio_player aubridge,sink
+audio_source aufile,{wav}
+audio_alert aubridge,alert
+ausrc_srate 8000
+auplay_srate 8000
+ausrc_channels 1
+auplay_channels 1
+audio_buffer 20-160
+rtp_ports {rtp}-{rtp_end}
+jitter_buffer_delay 5-10
+rtp_stats yes
+net_interface 127.0.0.1
+module_path /usr/lib/baresip/modules
+module g711.so
+module aufile.so
+module aubridge.so
+module sndfile.so
+module_tmp uuid.so
+module_tmp account.so
+module_app ctrl_tcp.so
+module_app menu.so
+ctrl_tcp_listen 127.0.0.1:{ctrl}
+snd_path {rec}
+"""
+
+
+class Baresip:
+    """Runs from `start` to `stop`; what it hears lies in `folder/rec/dump-*-dec.wav`, what it says in `-enc.wav`."""
+
+    def __init__(self, folder, answers=False, transport="udp", codecs="PCMA/8000/1,PCMU/8000/1"):
+        self.folder = folder
+        self.rec = folder / "rec"
+        self.rec.mkdir(parents=True)
+        self.port, self.ctrl = net.free_ports()[0], net.free_ports(kind=socket.SOCK_STREAM)[0]
+        rtp = net.free_ports(20, even=True)
+        silence = audio.write(folder / "silence.wav", b"")
+        config = CONFIG.format(sip=self.port, wav=silence, rtp=rtp[0], rtp_end=rtp[-1], ctrl=self.ctrl, rec=self.rec)
+        (folder / "config").write_text(config)
+        mode = "auto" if answers else "manual"
+        account = f"<sip:peer@127.0.0.1:{self.port};transport={transport}>;regint=0;ptime=20"
+        account += f";audio_codecs={codecs};answermode={mode};audio_source=aufile,{silence}"
+        (folder / "accounts").write_text(account + "\n")
+        (folder / "contacts").write_text("")
+        self.log = open(folder / "log", "wb")
+        self.process = subprocess.Popen(
+            ["baresip", "-f", str(folder), "-4", "-s"],
+            stdin=subprocess.PIPE,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+        )
+        self.control = net.wait_for("baresip's control port", self._connect)
+        self.said = 0
+
+    def _connect(self):
+        assert self.process.poll() is None, f"baresip ended at once:\n{self.text()}"
+        try:
+            return socket.create_connection(("127.0.0.1", self.ctrl), 2)
+        except OSError:
+            return None
+
+    def do(self, command, params=""):
+        """Gives a command, as one would type it (`dial`, `hangup`, `sndcode`, `hold` …)."""
+        message = json.dumps({"command": command, "params": str(params), "token": command})
+        self.control.sendall(f"{len(message)}:{message},".encode())
+
+    def say(self, samples):
+        """Speaks into the call from now on, then is silent."""
+        self.said += 1
+        self.do("ausrc", f"aufile,{audio.write(self.folder / f'say-{self.said}.wav', samples)}")
+
+    def text(self):
+        """What it has printed."""
+        return (self.folder / "log").read_text(errors="replace")
+
+    def established(self, seconds=10.0):
+        """Waits for the call to be up; gives the recording of what is heard."""
+        net.wait_for("the call to be answered", lambda: "Call established" in self.text(), seconds)
+        return net.wait_for("baresip's recording", self.hears)
+
+    def hears(self):
+        """The newest recording of what is heard."""
+        files = sorted(self.rec.glob("dump-*-dec.wav"), key=lambda path: path.stat().st_mtime)
+        return audio.Recording(files[-1]) if files else None
+
+    def closed(self):
+        """True once a call has ended."""
+        return "terminated" in self.text() or "session closed" in self.text().lower()
+
+    def stop(self):
+        """Ends it, by force if need be."""
+        self.control.close()
+        self.process.terminate()
+        try:
+            self.process.wait(3)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdin.close()
+        self.log.close()

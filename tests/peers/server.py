@@ -1,0 +1,132 @@
+"""A `nightline serve` with a configuration of its own on free ports."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+
+import net
+
+CONFIG = """\
+[sip]
+listen = ["udp:127.0.0.1:{sip}", "tcp:127.0.0.1:{sip}"]
+max_calls = {calls}
+
+[rtp]
+ports = [{rtp}, {rtp_end}]
+
+[seats]
+targets = [{seats}]
+ring_timeout_s = 8
+
+[store]
+path = "{folder}/nightline.db"
+
+[record]
+folder = "{folder}/recordings"
+
+[log]
+level = "{level}"
+"""
+
+OPTIONS = """\
+OPTIONS sip:{port}@127.0.0.1:{port} SIP/2.0\r
+Via: SIP/2.0/UDP 127.0.0.1:{mine};branch=z9hG4bK{mine};rport\r
+Max-Forwards: 70\r
+From: <sip:check@127.0.0.1>;tag=1\r
+To: <sip:127.0.0.1:{port}>\r
+Call-ID: options-{mine}\r
+CSeq: 1 OPTIONS\r
+Content-Length: 0\r
+\r
+"""
+
+
+class Server:
+    """Runs from creation to `stop`. `port` is its SIP port on UDP and TCP."""
+
+    def __init__(self, binary, folder, seats=(), calls=16, level="info", env=None):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.binary, self.folder = binary, folder
+        self.port = net.free_ports()[0]
+        rtp = net.free_ports(calls * 8, even=True)
+        self.config = folder / "nightline.toml"
+        targets = ", ".join(f'"{seat}"' for seat in seats)
+        self.config.write_text(
+            CONFIG.format(sip=self.port, rtp=rtp[0], rtp_end=rtp[-1], seats=targets, folder=folder, level=level, calls=calls)
+        )
+        self.log = open(folder / "server.log", "wb")
+        self.process = subprocess.Popen(
+            [binary, "serve", "--config", str(self.config)],
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            env=os.environ | (env or {}),
+        )
+        net.wait_for("the server to answer OPTIONS", self.answers, 30)
+
+    def answers(self):
+        """True if it answers an OPTIONS within half a second."""
+        assert self.process.poll() is None, f"the server ended with {self.process.returncode}:\n{self.text()[-2000:]}"
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind(("127.0.0.1", 0))
+            sock.settimeout(0.5)
+            request = OPTIONS.format(port=self.port, mine=sock.getsockname()[1])
+            sock.sendto(request.encode(), ("127.0.0.1", self.port))
+            try:
+                return sock.recv(4096).startswith(b"SIP/2.0 ")
+            except TimeoutError:
+                return False
+
+    def uri(self, transport="udp"):
+        """What a peer dials."""
+        return f"sip:hotline@127.0.0.1:{self.port};transport={transport}"
+
+    def text(self):
+        """Its log."""
+        return (self.folder / "server.log").read_text(errors="replace")
+
+    def command(self, *arguments):
+        """What another `nightline` command says with the same configuration, as JSON."""
+        done = subprocess.run(
+            [self.binary, *arguments, "--json", "--config", str(self.config)],
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+        assert done.returncode == 0, f"`nightline {' '.join(arguments)}` failed: {done.stderr.strip()}"
+        return json.loads(done.stdout)
+
+    def calls(self):
+        """Stored calls, newest first."""
+        return self.command("calls", "list")
+
+    def record(self, seconds=5.0):
+        """The record of the newest call, once it has ended."""
+
+        def ended():
+            calls = self.calls()
+            if not calls:
+                return None
+            record = self.command("calls", "show", calls[0]["id"])
+            return record if record["disposition"] else None
+
+        return net.wait_for("the call's record", ended, seconds, every=0.2)
+
+    def memory_kib(self):
+        """Resident memory."""
+        with open(f"/proc/{self.process.pid}/status") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+
+    def stop(self):
+        """Ends it politely, by force after 10 s; gives its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.log.close()
+        return self.process.returncode
