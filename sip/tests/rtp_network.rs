@@ -251,7 +251,8 @@ fn concealment_of_one_packet_keeps_the_voice_and_a_long_gap_ends_in_silence() {
     assert!((14..=18).contains(&silent), "400 ms lost, 60 ms filled: {silent} frames are silent");
     let stats = heard.receiver.stats();
     assert_eq!(stats.lost, 21);
-    assert!((70..=90).contains(&stats.concealed_ms), "20 ms and 60 ms: {}", stats.concealed_ms);
+    // Whole frames are counted, and while the buffer waits to see whether a packet is only late.
+    assert!((75..=105).contains(&stats.concealed_ms), "20 ms and 60 ms: {}", stats.concealed_ms);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Plain DSP on plain samples: frames, resampling, voice activity, levels. No sockets, no clock, no tasks.
 
+pub mod resample;
+
 /// Samples a second everywhere inside Nightline. Legs resample from and to their codec's rate.
 pub const RATE: u32 = 16_000;
 /// Samples in one frame: 20 ms at [`RATE`], mono.
