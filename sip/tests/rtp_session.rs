@@ -107,12 +107,12 @@ async fn garbage_on_both_sockets_is_counted_and_harms_nothing() {
     let thief = tokio::net::UdpSocket::bind((LOOPBACK, 0)).await.expect("a free port");
     two.push(now, &[1_000; FRAME]);
     receive(&mut one, now).await;
-    let rtp = one.local();
-    let rtcp = std::net::SocketAddr::new(rtp.ip(), rtp.port() + 1);
+    let media = one.local();
+    let reports = std::net::SocketAddr::new(media.ip(), media.port() + 1);
     let mut expected = 0;
     for garbage in [&b"hello"[..], &[0x80; 3], &[0x80, 200, 0, 99], &[0x81, 200, 0, 6], &[0xff; 1_500]] {
-        thief.send_to(garbage, rtp).await.expect("sent");
-        thief.send_to(garbage, rtcp).await.expect("sent");
+        thief.send_to(garbage, media).await.expect("sent");
+        thief.send_to(garbage, reports).await.expect("sent");
         expected += 2;
     }
     let mut stats = one.stats();
