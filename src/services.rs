@@ -253,7 +253,12 @@ fn settings(
             open: scale(default.open),
             number: turns.max_silence,
         },
-        barge_in: BargeIn { enabled: turns.barge_in, verdict: turns.barge_in_verdict, ..BargeIn::default() },
+        barge_in: BargeIn {
+            enabled: turns.barge_in,
+            verdict: turns.barge_in_verdict,
+            length: turns.barge_in_length,
+            ..BargeIn::default()
+        },
         no_input: turns.no_input,
         in_flight: Duration::from_millis(80),
         seats: config.seats.targets.iter().map(ToString::to_string).collect(),

@@ -353,12 +353,10 @@ impl Call {
         self.ask_again();
     }
 
-    /// More digits of the number; `complete` if the caller says that this is all of it.
+    /// The digits of the number so far; `complete` if the caller says that this is all of it.
     fn phone_part(&mut self, part: &str, complete: bool) {
         let Asking::Phone { digits, .. } = &mut self.asking else { return };
-        if !complete {
-            digits.push_str(part);
-        }
+        part.clone_into(digits);
         let number = digits.clone();
         if number.len() == MOBILE_DIGITS || complete && number.len() >= SHORTEST_NUMBER {
             self.book(&number, SOON);

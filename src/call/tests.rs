@@ -403,9 +403,9 @@ fn a_busy_seat_leads_to_the_next_and_then_to_a_stored_call_back() {
     rig.listen();
     rig.say("138", 900);
     rig.listen();
-    rig.say("0013", 900);
+    rig.say("1380013", 900);
     rig.listen();
-    rig.say("8000", 900);
+    rig.say("13800138000", 900);
     rig.listen();
     assert!(
         rig.has(|k| matches!(k, EventKind::CallbackBooked { number, .. } if number == "13800138000")),

@@ -146,6 +146,11 @@ impl SipLeg {
         }
     }
 
+    /// The clock by which [`Leg::pull`] and [`Leg::push`] are called.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
     /// Presses a key (RFC 4733, or SIP INFO if the far end does not take events).
     pub fn send_dtmf(&mut self, digit: char) {
         if self.media.send_dtmf(digit, KEY_LENGTH).is_err() {

@@ -57,7 +57,8 @@ pub enum ResampleError {
 
 /// Resamples a live stream in blocks of one size, such as 20 ms frames: each block in gives one block out.
 ///
-/// What comes out trails by [`delay`](Self::delay): 2.9 ms between 8 and 16 kHz.
+/// What comes out trails by [`delay`](Self::delay): 44 samples (2.75 ms) from 8 to
+/// 16 kHz, 21 samples (2.6 ms) back.
 pub struct Resampler {
     core: Option<Core>,
     input: usize,
@@ -202,14 +203,17 @@ struct Core {
     input: Vec<f32>,
     filled: usize,
     output: Vec<f32>,
-    /// The filter's delay in samples of output, and what the first block gives too little.
+    /// The filter's delay in samples of output, to the nearest.
     delay: usize,
+    /// What the first block gives too little, in samples of output.
     lag: usize,
 }
 
 impl Core {
     fn new(from: u32, to: u32, chunk: usize) -> Result<Self, ResampleError> {
-        let half = (HALF * from).div_ceil(from.min(to)).next_multiple_of(4);
+        // Rubato takes multiples of four; of twelve where thirds of a sample would remain of the delay.
+        let round = if from == 24_000 { 12 } else { 4 };
+        let half = (HALF * from).div_ceil(from.min(to)).next_multiple_of(round);
         let whole = from != 22_050 && to != 22_050;
         let parameters = SincInterpolationParameters::new(half as usize * 2, WindowFunction::Blackman)
             // All other pairs have one, two, three or six phases.
@@ -218,7 +222,8 @@ impl Core {
         let ratio = f64::from(to) / f64::from(from);
         let rubato = Async::new_sinc(ratio, 1.0, &parameters, chunk, 1, FixedAsync::Input)?;
         let output = vec![0.0; rubato.output_frames_max()];
-        let delay = (half * to).div_ceil(from) as usize;
+        // Rubato steps before it takes the first sample, which makes the delay one less than half the filter.
+        let delay = ((half * to + from / 2) / from - 1) as usize;
         // The filter looks two samples of input beyond its length.
         let lag = (2.0 * ratio).ceil() as usize + 1;
         Ok(Self { rubato, input: vec![0.0; chunk], filled: 0, output, delay, lag })
@@ -361,7 +366,10 @@ mod tests {
             let (out, delay) = blocks(from, to, &audio);
             let peak = (0..out.len()).max_by_key(|at| out[*at].unsigned_abs()).expect("samples");
             let expected = to as usize / 10 + delay;
-            assert!(peak.abs_diff(expected) <= 1, "{from} to {to}: {peak} instead of {expected}");
+            assert!(
+                peak.abs_diff(expected) <= usize::from(from == 22_050),
+                "{from} to {to}: {peak} instead of {expected}"
+            );
             let milliseconds = delay as f64 * 1_000.0 / f64::from(to);
             assert!(milliseconds < 3.0, "{from} to {to}: {milliseconds:.2} ms");
         }
@@ -388,7 +396,9 @@ mod tests {
                 let ideal = tone(to, 440.0, 0.5);
                 let middle = out.len() / 4..out.len() * 3 / 4;
                 let apart = out[middle.clone()].iter().zip(&ideal[middle]).map(|(a, b)| a.abs_diff(*b)).max();
-                assert!(apart < Some(1_800), "{from} to {to}, clip {round}: off by {apart:?}");
+                // The filter's ripple; at 22.05 kHz, also up to half a sample of place.
+                let allowed = if from == 22_050 { 1_400 } else { 300 };
+                assert!(apart < Some(allowed), "{from} to {to}, clip {round}: off by {apart:?}");
             }
         }
     }
