@@ -25,6 +25,7 @@ use crate::record::wav::StereoWriter;
 use crate::record::{CallInfo, CallRecord, Tap};
 use crate::store::{Store, StoreHandle};
 use crate::tts::clause::Clauses;
+use crate::tts::voices::Engine;
 use crate::tts::{Mouth, hold, voices};
 
 /// Why the pools cannot be opened.
@@ -56,8 +57,8 @@ pub struct Pools {
     pub services: Services,
     /// What the tenant chose.
     pub settings: Settings,
-    /// Tenant folder.
-    pub tenant: String,
+    tenant: Arc<Tenant>,
+    voice: Option<String>,
 }
 
 /// The pools with the store.
@@ -69,6 +70,8 @@ pub struct Shared {
     tenant: String,
     folder: PathBuf,
     wav: bool,
+    /// The database, for reading.
+    pub database: Store,
     store: StoreHandle,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -90,8 +93,11 @@ impl Pools {
             ..LlmConfig::default()
         });
         let mind = engine::open(tenant.clone(), llm)?;
-        let tts = Arc::new(open_voice(&config.tts)?);
-        let comfort = hold::music(None)?;
+        let names = voice_names(config, &tenant);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let options = crate::tts::Options { voices: config.tts.folder.clone(), ..Default::default() };
+        let tts = Arc::new(Mouth::open(&names, &options)?);
+        let comfort = hold::music(config.tts.folder.as_deref())?;
         let settings = settings(config, &tenant, mind.clone(), comfort.into());
         let services = Services {
             asr: Arc::new(asr),
@@ -99,14 +105,29 @@ impl Pools {
             mind,
             callbacks: Arc::new(Unstored),
             language: config.asr.language,
-            voice: config.tts.voice.clone(),
+            voice: String::new(),
         };
-        Ok(Self { services, settings, tenant: config.tenant.name.clone() })
+        let pools = Self { services, settings, tenant, voice: config.tts.voice.clone() };
+        Ok(pools.in_language(config.asr.language))
+    }
+
+    /// The same pools for callers of another language, by its ISO 639-1 code.
+    #[must_use]
+    pub fn in_language(mut self, language: &'static str) -> Self {
+        let lang = if language == "en" { Lang::En } else { Lang::Zh };
+        self.services.language = language;
+        self.services.voice = self
+            .voice
+            .clone()
+            .or_else(|| self.tenant.config.voices.get(language).cloned())
+            .unwrap_or_default();
+        self.settings.phrases = Arc::new(phrases(&self.tenant, lang));
+        self
     }
 
     /// Who called whom, now.
     pub fn info(&self, door: &str, from: &str, to: &str) -> CallInfo {
-        call_info(&self.tenant, door, from, to)
+        call_info(&self.tenant.id, door, from, to)
     }
 }
 
@@ -120,9 +141,10 @@ impl Shared {
         Ok(Self {
             services,
             settings: pools.settings,
-            tenant: pools.tenant,
+            tenant: pools.tenant.id.clone(),
             folder: config.record.folder.clone(),
             wav: config.record.wav,
+            database: store,
             store: handle,
             writer: Mutex::new(Some(writer)),
         })
@@ -139,22 +161,36 @@ impl Shared {
         Box::new(StoreTap { store: self.store.clone(), call: info.id.as_str().into() })
     }
 
-    /// Starts the recording of a call, if calls are recorded.
-    pub fn recorder(&self, info: &CallInfo) -> Option<StereoWriter> {
+    /// Starts the recording of a call, if calls are recorded. `on_fault` is told if it has to stop.
+    pub fn recorder(
+        &self,
+        info: &CallInfo,
+        on_fault: impl FnOnce(String) + Send + 'static,
+    ) -> Option<StereoWriter> {
         let path = crate::record::wav_path(&self.folder, &info.id)
             .inspect_err(|error| tracing::error!(%error, "the call is not recorded"))
             .ok()
             .filter(|_| self.wav)?;
         let call = info.id.clone();
-        Some(StereoWriter::start(path, move |error| tracing::error!(%error, %call, "the recording stopped")))
+        Some(StereoWriter::start(path, move |error| {
+            tracing::error!(%error, %call, "the recording stopped");
+            on_fault(error.to_string());
+        }))
     }
 
     /// Stores the record of a call that is over, and writes it beside its recording.
-    pub fn finish(&self, record: &CallRecord) {
+    pub async fn finish(&self, record: CallRecord) {
         self.store.finish(record.clone());
-        if let Err(error) = crate::record::save(&self.folder, record) {
+        let folder = self.folder.clone();
+        let saved = tokio::task::spawn_blocking(move || crate::record::save(&folder, &record)).await;
+        if let Ok(Err(error)) = saved {
             tracing::error!(%error, "the record could not be written beside the recording");
         }
+    }
+
+    /// Writes that the database did not take since the start.
+    pub fn lost(&self) -> u64 {
+        self.store.lost().total()
     }
 
     /// Waits until everything is stored.
@@ -181,10 +217,21 @@ pub fn check_recognizer(asr: &config::Asr) -> Verdict {
     }
 }
 
-/// Opens the voice as the server would.
-pub fn check_voice(tts: &config::Tts) -> Verdict {
-    match open_voice(tts) {
-        Ok(_) => Verdict::Good(format!("{} speaks", tts.voice)),
+/// Opens the tenant's data and its voices as the server would.
+pub fn check_voices(config: &Config) -> Verdict {
+    let opened = Tenant::load(&config.tenant.name, config.tenant.folder.as_deref())
+        .map_err(Error::from)
+        .and_then(|tenant| {
+            let names = voice_names(config, &tenant);
+            for name in &names {
+                if let Engine::Espeak(_) = voices::load(name, config.tts.folder.as_deref())?.engine {
+                    voices::load(name, config.tts.folder.as_deref())?.espeak()?;
+                }
+            }
+            Ok(names)
+        });
+    match opened {
+        Ok(names) => Verdict::Good(names.join(", ")),
         Err(error) => Verdict::Wrong(
             error.to_string(),
             "install espeak-ng-data and libespeak-ng1, or name another voice in `tts.voice`".into(),
@@ -192,8 +239,12 @@ pub fn check_voice(tts: &config::Tts) -> Verdict {
     }
 }
 
-fn open_voice(tts: &config::Tts) -> Result<Mouth, voices::Error> {
-    Mouth::open(&[&tts.voice], &crate::tts::Options::default())
+/// The configured voice, or the tenant's for each of its languages.
+fn voice_names(config: &Config, tenant: &Tenant) -> Vec<String> {
+    match &config.tts.voice {
+        Some(voice) => vec![voice.clone()],
+        None => tenant.config.voices.values().cloned().collect(),
+    }
 }
 
 fn model_source(asr: &config::Asr) -> ModelSource {
@@ -241,7 +292,6 @@ fn settings(
     comfort: Arc<[i16]>,
 ) -> Settings {
     let turns = &config.turns;
-    let lang = if config.asr.language == "en" { Lang::En } else { Lang::Zh };
     let default = Silences::default();
     let scale = |silence: Duration| silence.clamp(turns.min_silence, turns.max_silence);
     Settings {
@@ -249,7 +299,7 @@ fn settings(
         silences: Silences {
             speculate: default.speculate.min(turns.min_silence),
             complete: turns.min_silence,
-            neutral: scale(turns.min_silence + (default.neutral - default.complete)),
+            neutral: scale(turns.min_silence + default.neutral.checked_sub(default.complete).unwrap()),
             open: scale(default.open),
             number: turns.max_silence,
         },
@@ -265,7 +315,7 @@ fn settings(
         seat_ring: config.seats.ring_timeout,
         seat_accept: Duration::from_secs(45),
         thinking: Duration::from_secs(6),
-        phrases: Arc::new(phrases(tenant, lang)),
+        phrases: Arc::default(),
         lexicon: Arc::new(TenantLexicon(tenant.clone())),
         mind,
         comfort,
@@ -284,6 +334,7 @@ fn phrases(tenant: &Tenant, lang: Lang) -> Phrases {
         callback_same_number: clauses(&p.callback_same_number),
         ask_phone: clauses(&p.ask_phone),
         ask_phone_rest: clauses(&p.phone_more),
+        ask_time: clauses(&p.ask_time),
         callback_booked: clauses(&p.callback_confirm),
         callback_failed: clauses(&p.callback_failed),
         callback_declined: clauses(&p.callback_declined),

@@ -81,6 +81,8 @@ pub struct Phrases {
     pub ask_phone: Vec<String>,
     /// Asks for the rest of the number; `{number}` is what was understood so far.
     pub ask_phone_rest: Vec<String>,
+    /// Asks when to call back.
+    pub ask_time: Vec<String>,
     /// The call-back is stored; `{number}` is replaced.
     pub callback_booked: Vec<String>,
     /// The call-back could not be stored.

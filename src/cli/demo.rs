@@ -75,6 +75,7 @@ impl Rehearsal {
         config.sip.listen =
             vec![config::Listen { transport: config::Transport::Udp, addr: (HERE, 0).into() }];
         config.http = None;
+        config.asr.language = fixture.language();
         Self { config, fixture, recording }
     }
 
@@ -114,7 +115,7 @@ impl Rehearsal {
             id
         });
         let (caller_endpoint, _calls) = endpoint().await?;
-        let caller_line = line(&caller_endpoint, &config, "sip:13800138000@127.0.0.1");
+        let caller_line = line(&caller_endpoint, &config, "sip:anonymous@127.0.0.1");
         let leg = caller_line.call(&format!("sip:400@{address}")).await?;
         let recorder = self.recording.as_ref().map(|path| {
             StereoWriter::start(path, |error| tracing::error!(%error, "the caller's side is not recorded"))

@@ -163,10 +163,10 @@ fn log(config: &Config) {
 
 /// What the doctor looks at beside the machine: the model and the voice.
 fn doctor_checks(config: &Config) -> Vec<doctor::Check> {
-    let (asr, tts) = (config.asr.clone(), config.tts.clone());
+    let (asr, all) = (config.asr.clone(), config.clone());
     vec![
         doctor::Check { name: "recogniser", run: Box::new(move || crate::services::check_recognizer(&asr)) },
-        doctor::Check { name: "voice", run: Box::new(move || crate::services::check_voice(&tts)) },
+        doctor::Check { name: "voices", run: Box::new(move || crate::services::check_voices(&all)) },
     ]
 }
 

@@ -132,26 +132,10 @@ pub enum Model {
 /// The voice.
 #[derive(Clone, Debug)]
 pub struct Tts {
-    /// Folder in `voices/`.
-    pub voice: String,
-    /// Which engine.
-    pub engine: TtsEngine,
-}
-
-/// A synthesis engine.
-#[derive(Clone, Debug)]
-pub enum TtsEngine {
-    /// The system's espeak-ng library, loaded at run time.
-    Espeak,
-    /// `POST {url}/audio/speech`.
-    OpenAi {
-        /// Base URL up to and including `/v1`, without a final slash.
-        url: String,
-        /// Model name.
-        model: String,
-        /// Bearer token.
-        api_key: Option<SecretString>,
-    },
+    /// A voice by the name of its folder; the tenant's voice for the language if [`None`].
+    pub voice: Option<String>,
+    /// Folder with voices beside the embedded ones.
+    pub folder: Option<PathBuf>,
 }
 
 /// An OpenAI-compatible large language model.

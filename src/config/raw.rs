@@ -79,21 +79,13 @@ pub struct Asr {
 }
 
 /// `[tts]`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tts {
-    /// Folder in `voices/`.
-    pub voice: String,
-    /// `espeak` (embedded) or `openai` (any server with `/v1/audio/speech`).
-    pub engine: String,
-    /// Base URL of the server, up to and including `/v1`.
-    pub url: Option<String>,
-    /// Model name for the server.
-    pub model: Option<String>,
-    /// Key for the server.
-    pub api_key: Option<Secret>,
-    /// File that holds the key.
-    pub api_key_file: Option<PathBuf>,
+    /// A voice by the name of its folder; without it the tenant's voice for the language.
+    pub voice: Option<String>,
+    /// Folder with voices beside the embedded ones.
+    pub folder: Option<PathBuf>,
 }
 
 /// `[llm]`
@@ -267,19 +259,6 @@ impl Default for Asr {
     }
 }
 
-impl Default for Tts {
-    fn default() -> Self {
-        Self {
-            voice: "nightline-zh".into(),
-            engine: "espeak".into(),
-            url: None,
-            model: None,
-            api_key: None,
-            api_key_file: None,
-        }
-    }
-}
-
 impl Default for Llm {
     fn default() -> Self {
         Self {
@@ -344,10 +323,8 @@ impl Raw {
         let secret = || Some(Secret("key".into()));
         raw.sip.external_ip = text();
         raw.asr.workers = Some(1);
-        raw.tts.url = text();
-        raw.tts.model = text();
-        raw.tts.api_key = secret();
-        raw.tts.api_key_file = Some("file".into());
+        raw.tts.voice = text();
+        raw.tts.folder = Some("folder".into());
         raw.llm.url = text();
         raw.llm.model = text();
         raw.llm.api_key = secret();

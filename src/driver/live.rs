@@ -51,7 +51,7 @@ pub async fn run<L: Leg>(
         while let Some(command) = commands.pop_front() {
             match (command, &surroundings.line) {
                 (Command::DialSeat { attempt, target }, Some(line)) => {
-                    seat = Some(Seat::dial(line, attempt, target))
+                    seat = Some(Seat::dial(line, attempt, target));
                 }
                 (Command::DialSeat { attempt, .. }, None) => {
                     let news = SeatNews::Failed(HandoffOutcome::Unreachable);

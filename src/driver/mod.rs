@@ -130,6 +130,11 @@ impl Session {
         self.outstanding
     }
 
+    /// Where news from outside may be sent.
+    pub fn inbox(&self) -> mpsc::UnboundedSender<Input> {
+        self.replies.clone()
+    }
+
     /// True once the call has ended.
     pub fn is_over(&self) -> bool {
         self.call.is_over()

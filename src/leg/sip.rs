@@ -134,9 +134,9 @@ pub struct SipLeg {
 impl SipLeg {
     fn new(session: Session, port: MediaPort, clock: Clock) -> Self {
         let params = session.media();
-        let media = MediaSession::new(clock.instant(clock.now()), port, media_config(&params));
+        let media = MediaSession::new(clock.instant(clock.now()), port, media_config(params));
         Self {
-            held: is_held(&params),
+            held: is_held(params),
             codec: params.codec,
             session,
             media,
