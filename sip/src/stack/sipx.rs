@@ -357,7 +357,10 @@ impl Stack for SipxStack {
                 | sip::HeaderName::To
                 | sip::HeaderName::CallId
                 | sip::HeaderName::MaxForwards
-                | sip::HeaderName::Route => header.write_to(&mut text),
+                | sip::HeaderName::Route => {
+                    header.write_to(&mut text);
+                    text.extend_from_slice(b"\r\n");
+                }
                 _ => {}
             }
         }
@@ -467,7 +470,10 @@ fn response_to(request: &sip::Request, reply: &Reply) -> Option<sip::Response> {
         let to = request.headers.value(&sip::HeaderName::To)?;
         if sip::Address::parse(&to, "To").is_ok_and(|to| to.tag().is_none()) {
             let value = [&to[..], b";tag=", tag.as_bytes()].concat();
-            builder = builder.set_header(&sip::HeaderName::To, value).ok()?;
+            // A NUL in a display name is legal (RFC 4475 §3.1.1.2) but not to be built: such a `To` goes back as it came.
+            if sip::Header::build(sip::HeaderName::To, value.clone()).is_ok() {
+                builder = builder.set_header(&sip::HeaderName::To, value).ok()?;
+            }
         }
     }
     if reply.code < 300 {
