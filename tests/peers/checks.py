@@ -6,6 +6,7 @@ import re
 import socket
 import struct
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -296,6 +297,16 @@ def rubbish_on_the_sip_and_rtp_ports_disturbs_nobody(stage):
     phone.do("hangup")
     asked_and_answered(server.record())
     assert "panicked" not in server.text(), "a task of the server panicked"
+
+
+def the_conformance_checks_give_what_they_want(stage):
+    server = stage.server(calls=64)
+    script = Path(__file__).resolve().parent / "sip_uas.py"
+    done = subprocess.run(
+        [sys.executable, script, str(server.port), "--check"], capture_output=True, text=True, timeout=100
+    )
+    wrong = [line for line in done.stdout.splitlines() if "WANTED" in line]
+    assert done.returncode == 0, "\n        ".join(wrong or [done.stderr.strip()[-300:]])
 
 
 def an_offer_without_audio_is_refused_with_488(stage):
