@@ -103,7 +103,7 @@ def baresip_is_understood_over_udp(stage):
 
 def baresip_is_understood_over_tcp(stage):
     server, phone = stage.server(), stage.baresip(transport="tcp")
-    phone.do("dial", server.uri("tcp"))
+    phone.do("dial", server.uri())
     ask_and_be_answered(server, phone, phone.established())
     phone.do("hangup")
     asked_and_answered(server.record())
@@ -118,6 +118,13 @@ def baresip_is_understood_in_mu_law(stage):
     asked_and_answered(record)
     codecs = [media["codec"] for media in record["media"] if media["leg"] == "caller"]
     assert codecs == ["PCMU"], f"the caller's leg is recorded as {codecs}"
+
+
+def a_transport_that_the_uri_names_twice_is_no_obstacle(stage):
+    server, phone = stage.server(), stage.baresip()
+    # baresip appends its account's `;transport=udp` to this.
+    phone.do("dial", server.uri() + ";transport=udp")
+    phone.established().wait_for_voice(15)
 
 
 def linphone_is_understood_over_udp(stage):
@@ -317,9 +324,9 @@ def an_offer_without_audio_is_refused_with_488(stage):
 
 def a_port_in_use_is_a_clear_error(stage):
     server = stage.server()
-    done = subprocess.run(
-        [stage.binary, "serve", "--config", str(server.config)], capture_output=True, text=True, timeout=20
-    )
+    config = stage.folder / "second.toml"
+    config.write_text(server.config.read_text().replace("nightline.db", "second.db"))
+    done = subprocess.run([stage.binary, "serve", "--config", str(config)], capture_output=True, text=True, timeout=20)
     assert done.returncode != 0, "a second server started on the same port"
     assert str(server.port) in done.stderr, f"the error does not name the port: {done.stderr.strip()[-300:]}"
     assert server.answers(), "the first server does not answer any more"

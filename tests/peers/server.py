@@ -91,9 +91,9 @@ class Server:
             except TimeoutError:
                 return False
 
-    def uri(self, transport="udp"):
-        """What a peer dials."""
-        return f"sip:hotline@127.0.0.1:{self.port};transport={transport}"
+    def uri(self):
+        """What a peer dials; baresip adds its account's transport."""
+        return f"sip:hotline@127.0.0.1:{self.port}"
 
     def text(self):
         """Its log."""
