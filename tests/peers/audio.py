@@ -58,8 +58,7 @@ class Recording:
         data = self.path.read_bytes()[44:]
         samples = array.array("h", data[: len(data) // 2 * 2])
         return [
-            sum(map(abs, samples[at : at + FRAME])) > LOUD * FRAME
-            for at in range(0, len(samples) - FRAME + 1, FRAME)
+            sum(map(abs, samples[at : at + FRAME])) > LOUD * FRAME for at in range(0, len(samples) - FRAME + 1, FRAME)
         ]
 
     def heard_seconds(self):
@@ -76,7 +75,9 @@ class Recording:
             if len(voiced) >= 10 and len(loud) - voiced[-1] > need:
                 return voiced[-1] + 1
             time.sleep(0.1)
-        raise AssertionError(f"no turn of the bot was heard to its end in {seconds:g} s ({self.heard_seconds():.1f} s of voice)")
+        raise AssertionError(
+            f"no turn of the bot was heard to its end in {seconds:g} s ({self.heard_seconds():.1f} s of voice)"
+        )
 
     def wait_for_voice(self, seconds=10.0, since=0, amount=0.2):
         """Waits until `amount` seconds of voice were heard after frame `since`; gives the frame of the first."""

@@ -8,6 +8,9 @@ import subprocess
 
 import net
 
+# Seconds that a seat may ring.
+RING_TIMEOUT = 8
+
 CONFIG = """\
 [sip]
 listen = ["udp:127.0.0.1:{sip}", "tcp:127.0.0.1:{sip}"]
@@ -18,7 +21,7 @@ ports = [{rtp}, {rtp_end}]
 
 [seats]
 targets = [{seats}]
-ring_timeout_s = 8
+ring_timeout_s = {ring}
 
 [store]
 path = "{folder}/nightline.db"
@@ -54,7 +57,16 @@ class Server:
         self.config = folder / "nightline.toml"
         targets = ", ".join(f'"{seat}"' for seat in seats)
         self.config.write_text(
-            CONFIG.format(sip=self.port, rtp=rtp[0], rtp_end=rtp[-1], seats=targets, folder=folder, level=level, calls=calls)
+            CONFIG.format(
+                sip=self.port,
+                rtp=rtp[0],
+                rtp_end=rtp[-1],
+                seats=targets,
+                folder=folder,
+                level=level,
+                calls=calls,
+                ring=RING_TIMEOUT,
+            )
         )
         self.log = open(folder / "server.log", "wb")
         self.process = subprocess.Popen(
@@ -79,9 +91,9 @@ class Server:
             except TimeoutError:
                 return False
 
-    def uri(self, transport="udp"):
-        """What a peer dials."""
-        return f"sip:hotline@127.0.0.1:{self.port};transport={transport}"
+    def uri(self):
+        """What a peer dials; baresip adds its account's transport."""
+        return f"sip:hotline@127.0.0.1:{self.port}"
 
     def text(self):
         """Its log."""
