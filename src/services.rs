@@ -18,7 +18,7 @@ use crate::dialogue::engine;
 use crate::dialogue::llm::LlmConfig;
 use crate::dialogue::tenant::{self, Tenant};
 use crate::dialogue::text::Lang;
-use crate::driver::{Callbacks, Services};
+use crate::driver::{Callbacks, Services, Voices};
 use crate::media::Frame;
 use crate::media::vad::Vad;
 use crate::record::wav::StereoWriter;
@@ -105,7 +105,7 @@ impl Pools {
             mind,
             callbacks: Arc::new(Unstored),
             language: config.asr.language,
-            voice: String::new(),
+            voices: Voices::default(),
         };
         let pools = Self { services, settings, tenant, voice: config.tts.voice.clone() };
         Ok(pools.in_language(config.asr.language))
@@ -116,11 +116,13 @@ impl Pools {
     pub fn in_language(mut self, language: &'static str) -> Self {
         let lang = if language == "en" { Lang::En } else { Lang::Zh };
         self.services.language = language;
-        self.services.voice = self
-            .voice
-            .clone()
-            .or_else(|| self.tenant.config.voices.get(language).cloned())
-            .unwrap_or_default();
+        let voice = |language: &str| {
+            self.voice
+                .clone()
+                .or_else(|| self.tenant.config.voices.get(language).cloned())
+                .unwrap_or_default()
+        };
+        self.services.voices = Voices { chinese: voice("zh"), other: voice(language) };
         self.settings.phrases = Arc::new(phrases(&self.tenant, lang));
         self
     }
@@ -260,8 +262,11 @@ pub fn voice_activity() -> Box<dyn VoiceActivity> {
 }
 
 impl VoiceActivity for Vad {
+    /// The detector holds a syllable together for up to 100 ms after its loudest frame. For the end of a turn the frame
+    /// itself counts: one that is no louder than the noise is not speech.
     fn probability(&mut self, frame: &Frame) -> f32 {
-        self.push(frame).probability
+        let voice = self.push(frame);
+        if voice.energy_db < self.noise_floor_db() + 3.0 { 0.0 } else { voice.probability }
     }
 }
 
@@ -299,7 +304,7 @@ fn settings(
         silences: Silences {
             speculate: default.speculate.min(turns.min_silence),
             complete: turns.min_silence,
-            neutral: scale(turns.min_silence + default.neutral.checked_sub(default.complete).unwrap()),
+            neutral: scale(turns.min_silence + default.neutral.saturating_sub(default.complete)),
             open: scale(default.open),
             number: turns.max_silence,
         },

@@ -125,11 +125,10 @@ impl Call {
     fn final_words(&mut self, id: HearingId, result: Result<Transcript, asr::Error>) {
         let now = self.now;
         let Some(utterance) = self.listening.utterance_mut().filter(|u| u.id == id) else { return };
-        utterance.transcribed = Some(now);
         match result {
-            Ok(transcript) => utterance.transcript = Some(transcript),
+            Ok(transcript) => utterance.transcribed(now, transcript),
             Err(error) => {
-                utterance.transcript = Some(Transcript::default());
+                utterance.transcribed(now, Transcript::default());
                 self.fault("asr", error);
             }
         }

@@ -76,9 +76,13 @@ pub struct Utterance {
     pub transcript: Option<Transcript>,
     /// When that came.
     pub transcribed: Option<Time>,
+    /// The same without what was settled before.
+    latest: Transcript,
     /// True if the final of this revision was asked for.
     pub final_asked: bool,
     audio: Vec<i16>,
+    /// Words of earlier stretches, between which there were real pauses.
+    settled: Vec<Transcript>,
     voiced: u32,
     voiced_in_a_row: u32,
     partial_at: usize,
@@ -96,9 +100,31 @@ impl Utterance {
         Arc::from(self.audio.as_slice())
     }
 
-    /// Its length.
+    /// Length of the stretch that is still to be recognised.
     pub fn length(&self) -> Duration {
         FRAME_TIME * (self.audio.len() / FRAME) as u32
+    }
+
+    /// Takes the final transcript of the present revision, and joins it to what was settled before.
+    pub fn transcribed(&mut self, now: Time, transcript: Transcript) {
+        self.transcribed = Some(now);
+        let latest = transcript.clone();
+        let joined = self.settled.iter().cloned().chain([transcript]).reduce(join);
+        self.transcript = joined;
+        self.latest = latest;
+    }
+
+    /// The caller goes on after a pause that was long enough to be transcribed: what came before is settled, and only what
+    /// follows is still to be recognised. A recogniser is at its best with one stretch of speech at a time.
+    fn settle(&mut self, pre_roll: Duration) {
+        if self.transcript.take().is_none_or(|t| t.text.is_empty()) {
+            return;
+        }
+        self.settled.push(std::mem::take(&mut self.latest));
+        let keep = (pre_roll.as_millis() / FRAME_TIME.as_millis()) as usize * FRAME;
+        let excess = self.audio.len().saturating_sub(keep);
+        self.audio.drain(..excess);
+        self.partial_at = 0;
     }
 
     /// The best words so far.
@@ -138,6 +164,7 @@ impl Listening {
                         utterance.last_speech = now;
                     }
                     if resumed {
+                        utterance.settle(self.hearing.pre_roll);
                         utterance.id.revision += 1;
                         utterance.final_asked = false;
                         utterance.transcript = None;
@@ -206,8 +233,9 @@ impl Listening {
     pub fn partial_done(&mut self, id: HearingId, words: Option<String>) {
         if let Some(utterance) = self.utterance.as_mut().filter(|u| u.id.utterance == id.utterance) {
             utterance.partial_asked = false;
-            if words.is_some() {
-                utterance.partial = words;
+            if let Some(words) = words {
+                let settled = utterance.settled.iter().map(|t| t.text.as_str());
+                utterance.partial = Some(settled.chain([words.as_str()]).collect());
             }
         }
     }
@@ -230,14 +258,28 @@ impl Listening {
             partial: None,
             transcript: None,
             transcribed: None,
+            latest: Transcript::default(),
             final_asked: false,
             audio: std::mem::take(&mut self.pre_roll),
+            settled: Vec::new(),
             voiced: ONSET_FRAMES,
             voiced_in_a_row: ONSET_FRAMES,
             partial_at: 0,
             partial_asked: false,
         });
         Some(Change::Started)
+    }
+}
+
+/// Two stretches of one utterance: as sure as the less sure of them.
+fn join(before: Transcript, after: Transcript) -> Transcript {
+    let space = before.text.ends_with(|c: char| c.is_ascii_alphanumeric())
+        && after.text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    Transcript {
+        text: format!("{}{}{}", before.text, if space { " " } else { "" }, after.text),
+        confidence: before.confidence.min(after.confidence),
+        tokens: before.tokens.into_iter().chain(after.tokens).collect(),
+        no_speech: before.no_speech.max(after.no_speech),
     }
 }
 
@@ -305,6 +347,24 @@ mod tests {
         let utterance = rig.ears.utterance().expect("still speaking");
         assert_eq!(utterance.id, HearingId { utterance: 1, revision: 1 });
         assert!(!utterance.final_asked);
+    }
+
+    #[test]
+    fn what_was_said_before_a_pause_is_recognised_once() {
+        let mut rig = Rig::new();
+        rig.hear(true, 30);
+        rig.hear(false, 20);
+        rig.ears.wants_final(rig.now, Duration::from_millis(160));
+        let words =
+            |text: &str, confidence| Transcript { text: text.into(), confidence, ..Transcript::default() };
+        let now = rig.now;
+        rig.ears.utterance_mut().expect("it is there").transcribed(now, words("幺三八", 0.9));
+        rig.hear(true, 20);
+        let utterance = rig.ears.utterance_mut().expect("it goes on");
+        assert!(utterance.length() < Duration::from_millis(750), "the first stretch is recognised again");
+        utterance.transcribed(now, words("零零幺三", 0.7));
+        let joined = utterance.transcript.clone().expect("both stretches");
+        assert_eq!((joined.text.as_str(), joined.confidence), ("幺三八零零幺三", 0.7));
     }
 
     #[test]

@@ -154,6 +154,8 @@ impl Call {
                 self.ending.answered = true;
                 self.ask_again();
             }
+            // The mind's own words, if any, ask again.
+            Act::Clarify if was_asking && !self.speaking.as_ref().is_some_and(BotTurn::is_wordless) => {}
             Act::Clarify | Act::Handoff(Reason::LowConfidence) if was_asking => self.misunderstood_reply(),
             Act::Clarify => self.clarified = true,
             Act::Handoff(reason) => {

@@ -31,8 +31,25 @@ pub struct Services {
     pub callbacks: Arc<dyn Callbacks>,
     /// ISO 639-1 code of the callers' language.
     pub language: &'static str,
-    /// Voice by the name of its folder.
-    pub voice: String,
+    /// Voices by the names of their folders.
+    pub voices: Voices,
+}
+
+/// Which voice speaks what, by the names of their folders.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Voices {
+    /// For text with Chinese characters: also the summary for the seat of a caller who speaks English.
+    pub chinese: String,
+    /// For text without.
+    pub other: String,
+}
+
+impl Voices {
+    /// The voice for `text`.
+    pub fn for_text(&self, text: &str) -> &str {
+        let chinese = text.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
+        if chinese { &self.chinese } else { &self.other }
+    }
 }
 
 /// Keeps promised call-backs.
@@ -177,8 +194,8 @@ impl Session {
                     .think(*ask, Box::new(move |thought| send(Input::Thought { turn, thought })));
             }
             Output::Synthesize { id, text, cancelled } => self.services.tts.speak(Request {
+                voice: self.services.voices.for_text(&text).to_owned(),
                 text,
-                voice: self.services.voice.clone(),
                 cancelled,
                 sink: Box::new(move |piece| send(Input::Speech { id, piece })),
             }),

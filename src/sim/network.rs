@@ -86,7 +86,9 @@ impl Network {
 mod tests {
     use super::*;
 
-    fn run(weather: Weather, seed: u64) -> (Vec<(Time, Vec<u8>)>, (u64, u64)) {
+    type Arrived = Vec<(Time, Vec<u8>)>;
+
+    fn run(weather: Weather, seed: u64) -> (Arrived, (u64, u64)) {
         let mut network = Network::new(weather, seed);
         for i in 0..10_000_u32 {
             network.send(Time::from_start(Duration::from_millis(u64::from(i) * 20)), &i.to_be_bytes());
