@@ -134,16 +134,15 @@ impl Endpoint {
         if dial.local.codecs.is_empty() {
             return Err(bad("no codec was given to offer"));
         }
-        let remote = match uri.addr() {
-            Some(addr) => addr,
-            None => {
-                let found = tokio::net::lookup_host((uri.host, uri.port.unwrap_or(5060))).await;
-                let mut found = found.map_err(|_| bad("its host cannot be found"))?;
-                let ours: Vec<bool> = self.locals.iter().map(|(_, addr)| addr.is_ipv4()).collect();
-                found
-                    .find(|addr| ours.contains(&addr.is_ipv4()))
-                    .ok_or_else(|| bad("its host has no address"))?
-            }
+        let remote = if let Some(addr) = uri.addr() {
+            addr
+        } else {
+            let found = tokio::net::lookup_host((uri.host, uri.port.unwrap_or(5060))).await;
+            let mut found = found.map_err(|_| bad("its host cannot be found"))?;
+            let ours: Vec<bool> = self.locals.iter().map(|(_, addr)| addr.is_ipv4()).collect();
+            found
+                .find(|addr| ours.contains(&addr.is_ipv4()))
+                .ok_or_else(|| bad("its host has no address of a family that is listened on"))?
         };
         let call = self.last_call.fetch_add(2, Ordering::Relaxed);
         let (events_tx, events) = mpsc::channel(EVENTS);
@@ -593,7 +592,7 @@ impl Shell {
         })?;
         self.calls.insert(call, events);
         let Dial { target, from, display, headers, local, ring_timeout } = dial;
-        let dial = OutgoingRequest { target, from, display, headers, local, ring_timeout, flow };
+        let dial = Box::new(OutgoingRequest { target, from, display, headers, local, ring_timeout, flow });
         self.agent.command(clock::now(), Command::Dial { call, dial });
         Ok(())
     }
