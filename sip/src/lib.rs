@@ -7,6 +7,7 @@ mod error;
 mod message;
 mod net;
 pub mod sdp;
+mod shell;
 mod stack;
 mod timers;
 

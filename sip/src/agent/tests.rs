@@ -240,6 +240,7 @@ fn a_call_is_answered_held_resumed_and_hung_up() {
             "nothing is left"
         );
         assert!(agent.clients.is_empty() && agent.merges.is_empty() && agent.active == 0, "nothing is left");
+        assert!(agent.stack.is_idle(), "no transaction is left");
     }
 }
 

@@ -81,6 +81,16 @@ impl SipxStack {
         }
     }
 
+    /// Whether no transaction, timer or stream is held any more.
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        let kept = self.clients.by_id.len() + self.servers.by_id.len() + self.streams.len();
+        kept == 0
+            && self.clients.layer.is_empty()
+            && self.servers.layer.is_empty()
+            && self.timers.next().is_none()
+    }
+
     fn next_id(&mut self) -> u64 {
         self.serial += 1;
         self.serial
