@@ -1,32 +1,25 @@
-//! The async shell: one task that joins the sockets, the clock and the agent, and the handles that an application
-//! holds.
+//! What an application holds: the endpoint, its calls, its sessions. Each is a pair of channels to the task in `shell`.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::agent::{
-    Agent, CallEvent, Command, EndReason, EndpointConfig, FailCause, Incoming, OutgoingRequest, Output,
-};
-use crate::clock;
+use crate::agent::{Agent, CallEvent, Command, EndReason, EndpointConfig, FailCause, Incoming};
 use crate::error::Error;
 use crate::message::{NameAddr, SipUri};
-use crate::net::{Net, NetEvent};
+use crate::net::Net;
 use crate::sdp::{LocalMedia, MediaParams};
-use crate::stack::{Flow, SipxStack, Transport, Wire};
+use crate::shell::{EVENTS, Shell, ToShell};
+use crate::stack::{SipxStack, Transport};
 
 /// Calls that wait to be taken by [`IncomingCalls::next`]; one more gets 503.
 const BACKLOG: usize = 128;
-/// Events that wait to be read by the owner of a call; more are dropped with a warning.
-const EVENTS: usize = 256;
-/// How long [`Endpoint::shutdown`] waits for peers to confirm that their calls are over.
-const DRAIN: Duration = Duration::from_secs(2);
 
 /// A SIP endpoint: it takes calls and makes them. Cloning gives another handle to the same one; it stops with
 /// [`Endpoint::shutdown`], or when all handles, calls and sessions are gone.
@@ -84,19 +77,6 @@ impl Party {
     }
 }
 
-enum ToShell {
-    Command(Command),
-    Dial {
-        call: u64,
-        dial: Box<Dial>,
-        remote: SocketAddr,
-        transport: Transport,
-        events: mpsc::Sender<CallEvent>,
-        started: oneshot::Sender<Result<(), Error>>,
-    },
-    Shutdown(oneshot::Sender<()>),
-}
-
 impl Endpoint {
     /// Opens the listeners and starts to take calls.
     pub async fn bind(config: EndpointConfig) -> Result<(Self, IncomingCalls), Error> {
@@ -134,16 +114,15 @@ impl Endpoint {
         if dial.local.codecs.is_empty() {
             return Err(bad("no codec was given to offer"));
         }
-        let remote = match uri.addr() {
-            Some(addr) => addr,
-            None => {
-                let found = tokio::net::lookup_host((uri.host, uri.port.unwrap_or(5060))).await;
-                let mut found = found.map_err(|_| bad("its host cannot be found"))?;
-                let ours: Vec<bool> = self.locals.iter().map(|(_, addr)| addr.is_ipv4()).collect();
-                found
-                    .find(|addr| ours.contains(&addr.is_ipv4()))
-                    .ok_or_else(|| bad("its host has no address"))?
-            }
+        let remote = if let Some(addr) = uri.addr() {
+            addr
+        } else {
+            let found = tokio::net::lookup_host((uri.host, uri.port.unwrap_or(5060))).await;
+            let mut found = found.map_err(|_| bad("its host cannot be found"))?;
+            let ours: Vec<bool> = self.locals.iter().map(|(_, addr)| addr.is_ipv4()).collect();
+            found
+                .find(|addr| ours.contains(&addr.is_ipv4()))
+                .ok_or_else(|| bad("its host has no address of a family that is listened on"))?
         };
         let call = self.last_call.fetch_add(2, Ordering::Relaxed);
         let (events_tx, events) = mpsc::channel(EVENTS);
@@ -174,12 +153,12 @@ impl IncomingCalls {
 
 /// The application's end of one call.
 #[derive(Debug)]
-struct Handle {
-    call: u64,
-    shell: mpsc::UnboundedSender<ToShell>,
-    events: mpsc::Receiver<CallEvent>,
+pub(crate) struct Handle {
+    pub(crate) call: u64,
+    pub(crate) shell: mpsc::UnboundedSender<ToShell>,
+    pub(crate) events: mpsc::Receiver<CallEvent>,
     /// Nothing more is to be told or asked.
-    over: bool,
+    pub(crate) over: bool,
 }
 
 impl Handle {
@@ -198,8 +177,8 @@ impl Handle {
 /// A call that waits for our answer. Dropping it refuses the call with 480.
 #[derive(Debug)]
 pub struct IncomingCall {
-    handle: Option<Handle>,
-    incoming: Box<Incoming>,
+    pub(crate) handle: Option<Handle>,
+    pub(crate) incoming: Box<Incoming>,
 }
 
 impl IncomingCall {
@@ -505,148 +484,5 @@ impl Drop for Session {
         if !self.handle.over {
             self.hangup(None);
         }
-    }
-}
-
-/// The task.
-struct Shell {
-    agent: Agent<SipxStack>,
-    net: Net,
-    calls: HashMap<u64, mpsc::Sender<CallEvent>>,
-    incoming: mpsc::Sender<IncomingCall>,
-    /// For the handles of incoming calls; weak, so that the shell does not keep itself alive.
-    to_self: mpsc::WeakUnboundedSender<ToShell>,
-}
-
-impl Shell {
-    async fn run(mut self, mut net: mpsc::Receiver<NetEvent>, mut app: mpsc::UnboundedReceiver<ToShell>) {
-        let mut stopping: Option<(oneshot::Sender<()>, Instant)> = None;
-        loop {
-            let stop_at = stopping.as_ref().map(|(_, at)| *at);
-            let deadline = [self.agent.deadline(), stop_at].into_iter().flatten().min();
-            tokio::select! {
-                event = net.recv() => match event {
-                    Some(event) => self.network(event),
-                    None => break,
-                },
-                message = app.recv() => match message {
-                    Some(ToShell::Command(command)) => self.agent.command(clock::now(), command),
-                    Some(ToShell::Dial { call, dial, remote, transport, events, started }) => {
-                        let _ = started.send(self.dial(call, *dial, remote, transport, events));
-                    }
-                    Some(ToShell::Shutdown(done)) => {
-                        self.agent.command(clock::now(), Command::Drain);
-                        stopping.get_or_insert((done, clock::now() + DRAIN));
-                    }
-                    None => break,
-                },
-                () = sleep_until(deadline) => self.agent.tick(clock::now()),
-            }
-            self.perform().await;
-            if let Some((_, at)) = &stopping
-                && (self.agent.is_quiet() || *at <= clock::now())
-            {
-                break;
-            }
-        }
-        if let Some((done, _)) = stopping {
-            drop(self);
-            let _ = done.send(());
-        }
-    }
-
-    fn network(&mut self, event: NetEvent) {
-        let now = clock::now();
-        match event {
-            NetEvent::Datagram { listener, from, bytes } => {
-                if let Some(flow) = self.net.datagram_flow(listener, from) {
-                    self.agent.datagram(now, bytes, flow);
-                }
-            }
-            NetEvent::Accepted { listener, stream, from } => self.net.accepted(listener, stream, from),
-            NetEvent::Data { connection, bytes } => {
-                if let Some(flow) = self.net.connection_flow(connection) {
-                    self.agent.stream(now, &bytes, flow);
-                }
-            }
-            NetEvent::Closed { connection, unsent } => {
-                self.net.forget(connection);
-                self.agent.closed(connection);
-                for tx in unsent {
-                    self.agent.unsendable(now, tx);
-                }
-            }
-        }
-    }
-
-    fn dial(
-        &mut self,
-        call: u64,
-        dial: Dial,
-        remote: SocketAddr,
-        transport: Transport,
-        events: mpsc::Sender<CallEvent>,
-    ) -> Result<(), Error> {
-        let flow: Flow = self.net.flow_to(transport, remote).ok_or_else(|| Error::Target {
-            uri: dial.target.clone(),
-            reason: format!("there is no {transport} listener for its address family"),
-        })?;
-        self.calls.insert(call, events);
-        let Dial { target, from, display, headers, local, ring_timeout } = dial;
-        let dial = OutgoingRequest { target, from, display, headers, local, ring_timeout, flow };
-        self.agent.command(clock::now(), Command::Dial { call, dial });
-        Ok(())
-    }
-
-    async fn perform(&mut self) {
-        while let Some(output) = self.agent.poll() {
-            match output {
-                Output::Wire(Wire::Send { flow, bytes, tx }) => {
-                    if let Err(Some(tx)) = self.net.send(&flow, bytes, tx).await {
-                        self.agent.unsendable(clock::now(), tx);
-                    }
-                }
-                Output::Wire(Wire::Close { connection }) => {
-                    self.net.close(connection);
-                    self.agent.closed(connection);
-                }
-                Output::Incoming { call, incoming } => self.announce(call, incoming),
-                Output::Event { call, event } => {
-                    let last = event.is_last();
-                    if let Some(events) = self.calls.get(&call)
-                        && let Err(mpsc::error::TrySendError::Full(_)) = events.try_send(event)
-                    {
-                        tracing::warn!(call, "nobody reads the events of this call; one was dropped");
-                    }
-                    if last {
-                        self.calls.remove(&call);
-                    }
-                }
-            }
-        }
-    }
-
-    fn announce(&mut self, call: u64, incoming: Box<Incoming>) {
-        let (events_tx, events) = mpsc::channel(EVENTS);
-        let Some(shell) = self.to_self.upgrade() else { return };
-        self.calls.insert(call, events_tx);
-        let handle = Handle { call, shell, events, over: false };
-        if let Err(error) = self.incoming.try_send(IncomingCall { handle: Some(handle), incoming }) {
-            let mut refused = error.into_inner();
-            // Not the 480 of a call that the application dropped.
-            if let Some(handle) = &mut refused.handle {
-                handle.over = true;
-            }
-            self.calls.remove(&call);
-            let reason = String::new();
-            self.agent.command(clock::now(), Command::Reject { call, code: 503, reason });
-        }
-    }
-}
-
-async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
     }
 }

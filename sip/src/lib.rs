@@ -8,6 +8,7 @@ mod message;
 mod net;
 pub mod rtp;
 pub mod sdp;
+mod shell;
 mod stack;
 mod timers;
 

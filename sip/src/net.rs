@@ -217,17 +217,16 @@ impl Net {
         let (connection, mut queue) = self.register(flow.listener, flow.remote, flow.local);
         let (remote, events) = (flow.remote, self.events.clone());
         self.tasks.spawn(async move {
-            match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(remote)).await {
-                Ok(Ok(stream)) => pump(connection, stream, queue, events).await,
-                _ => {
-                    queue.close();
-                    let mut unsent = Vec::new();
-                    while let Some((_, tx)) = queue.recv().await {
-                        unsent.extend(tx);
-                    }
-                    let _ = events.send(NetEvent::Closed { connection, unsent }).await;
-                }
+            let opened = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(remote)).await;
+            if let Ok(Ok(stream)) = opened {
+                return pump(connection, stream, queue, events).await;
             }
+            queue.close();
+            let mut unsent = Vec::new();
+            while let Some((_, tx)) = queue.recv().await {
+                unsent.extend(tx);
+            }
+            let _ = events.send(NetEvent::Closed { connection, unsent }).await;
         });
         Some(connection)
     }

@@ -1,5 +1,7 @@
 //! Calls between two endpoints over real sockets on loopback.
 
+#![expect(clippy::similar_names, reason = "caller and callee are the words of the trade")]
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -93,7 +95,7 @@ async fn a_call_over_each_transport_is_ended_by_either_side() {
             ending.hangup(Some("Q.850;cause=16"));
             match soon("the end", other.event()).await {
                 SessionEvent::Ended { by: EndReason::Remote, reason, .. } => {
-                    assert_eq!(reason, "Q.850;cause=16")
+                    assert_eq!(reason, "Q.850;cause=16");
                 }
                 other => panic!("{transport}: told {other:?}"),
             }
@@ -217,10 +219,8 @@ async fn a_port_in_use_is_named_in_the_error() {
     let (taken, _) = endpoint().await;
     let addr = taken.local_addr(Transport::Tcp).expect("a listener");
     let listen = vec![(Transport::Tcp, addr)];
-    let error = Endpoint::bind(EndpointConfig { listen, ..EndpointConfig::default() })
-        .await
-        .err()
-        .expect("the port is taken");
+    let bound = Endpoint::bind(EndpointConfig { listen, ..EndpointConfig::default() }).await;
+    let error = bound.map(|_| ()).expect_err("the port is taken");
     assert!(error.to_string().contains(&addr.to_string()), "{error}");
 }
 

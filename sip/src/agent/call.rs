@@ -26,7 +26,7 @@ pub(super) struct Call {
     /// An offer that could not be made yet.
     pub(super) ask_again: Option<Ask>,
     /// BYE is due as soon as the ACK comes (RFC 3261 §15).
-    pub(super) bye_after_ack: Option<Option<String>>,
+    pub(super) bye_after_ack: Option<Goodbye>,
     /// The implicit subscriptions of REFERs that we received, by CSeq.
     pub(super) refers_in: Vec<u32>,
     /// Those of REFERs that we sent.
@@ -39,7 +39,6 @@ pub(super) struct Call {
     pub(super) released: bool,
 }
 
-#[expect(clippy::large_enum_variant, reason = "one a call, and a call is in the first two for seconds only")]
 pub(super) enum Phase {
     Incoming(Ringing),
     Outgoing(Dialling),
@@ -59,9 +58,9 @@ pub(super) struct Ringing {
     pub(super) unpracked: Option<(u32, Duration)>,
     pub(super) rseq: u32,
     pub(super) invite_cseq: u32,
-    pub(super) ringing: bool,
+    pub(super) told: bool,
     /// What the INVITE says about session timers.
-    pub(super) timer: TimerOffer,
+    pub(super) session: TimerOffer,
 }
 
 /// An outgoing call that is not answered yet.
@@ -97,6 +96,9 @@ pub(super) enum Ask {
     Refresh,
 }
 
+/// A BYE to come, with the value of its `Reason`.
+pub(super) struct Goodbye(pub(super) Option<String>);
+
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asking {
     pub(super) what: Ask,
@@ -114,6 +116,8 @@ pub(super) enum Purpose {
     Refer(u32),
     /// INFO and PRACK: only 481 and silence matter.
     Other,
+    /// The BYE for a second callee: whatever comes of it, the call goes on.
+    Stray,
     /// NOTIFY: a refusal ends the subscription.
     Notify(u32),
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::call::{Call, Dialog, Phase, Ringing, SessionTimer, TimerOffer, Unacked};
+use super::call::{Call, Dialog, Goodbye, Phase, Ringing, SessionTimer, TimerOffer, Unacked};
 use super::{Agent, CallEvent, EndReason, GIVE_UP, Incoming, Output, SUPPORTED, T1, T2, TimerKind, sdp_body};
 use crate::message::{self, ALLOW, NameAddr, Reply, Request};
 use crate::sdp::{Codec, Direction, LocalMedia, Origin, Remote, SdpError};
@@ -76,8 +76,8 @@ impl<S: Stack> Agent<S> {
             unpracked: None,
             rseq: self.rng.random_range(1..100_000),
             invite_cseq: dialog.remote_cseq.unwrap_or(0),
-            ringing: false,
-            timer,
+            told: false,
+            session: timer,
         };
         let call = Call {
             dialog,
@@ -123,13 +123,13 @@ impl<S: Stack> Agent<S> {
         if ringing.unpracked.is_some() {
             return;
         }
-        if ringing.reliable && !ringing.ringing {
+        if ringing.reliable && !ringing.told {
             ringing.rseq += 1;
             ringing.unpracked = Some((ringing.rseq, T1));
             self.timers.set((id, TimerKind::RingAgain), now + T1);
             self.timers.set((id, TimerKind::NoPrack), now + GIVE_UP);
         }
-        ringing.ringing = true;
+        ringing.told = true;
         self.timers.set((id, TimerKind::StillRinging), now + STILL_RINGING);
         self.send_ringing(now, id);
     }
@@ -197,7 +197,7 @@ impl<S: Stack> Agent<S> {
         let (min_se, session_expires) = (self.min_se(), self.config.session_expires);
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Phase::Incoming(ringing) = &call.phase else { return };
-        let (tx, cseq, timer) = (ringing.tx, ringing.invite_cseq, ringing.timer);
+        let (tx, cseq, timer) = (ringing.tx, ringing.invite_cseq, ringing.session);
         if local.ip.is_unspecified() {
             local.ip = call.dialog.flow.local.ip();
         }
@@ -271,7 +271,7 @@ impl<S: Stack> Agent<S> {
             // RFC 3261 §13.3.1.4: the dialog is confirmed but the session should be ended.
             call.unacked = None;
             self.timers.clear(&(id, TimerKind::OkAgain));
-            let reason = call.bye_after_ack.take().flatten();
+            let reason = call.bye_after_ack.take().and_then(|goodbye| goodbye.0);
             self.event(
                 id,
                 CallEvent::Ended { by: EndReason::Timeout, code: 408, reason: "No ACK".to_owned() },
@@ -293,7 +293,7 @@ impl<S: Stack> Agent<S> {
         self.invites.remove(&unacked.tx);
         self.timers.clear(&(id, TimerKind::OkAgain));
         self.timers.clear(&(id, TimerKind::NoAck));
-        if let Some(reason) = call.bye_after_ack.take() {
+        if let Some(Goodbye(reason)) = call.bye_after_ack.take() {
             return self.bye(now, id, reason);
         }
         if unacked.offered {

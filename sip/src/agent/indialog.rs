@@ -67,17 +67,14 @@ impl<S: Stack> Agent<S> {
             Ok(offer) => offer,
             Err(reply) => return self.answer_with(now, tx, reply),
         };
-        match self.described(now, tx, id, offer.as_deref(), &request.headers) {
-            Some(mut reply) => {
-                let offered = offer.is_none();
-                if offered {
-                    let Some(body) = self.our_offer(id) else { return };
-                    reply = reply.body("application/sdp", body);
-                }
-                self.send_ok(now, id, tx, number, reply, offered, false);
-            }
-            None => tracing::debug!("a re-INVITE was refused; the call goes on as it was"),
+        // A refused offer leaves the call as it was.
+        let Some(mut reply) = self.described(now, tx, id, offer.as_deref(), &request.headers) else { return };
+        let offered = offer.is_none();
+        if offered {
+            let Some(body) = self.our_offer(id) else { return };
+            reply = reply.body("application/sdp", body);
         }
+        self.send_ok(now, id, tx, number, reply, offered, false);
     }
 
     fn updated(&mut self, now: Instant, tx: ServerTx, request: &Request, id: u64) {

@@ -121,7 +121,7 @@ pub(crate) struct Incoming {
 /// What the application wants. The number is the call's.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Dial { call: u64, dial: OutgoingRequest },
+    Dial { call: u64, dial: Box<OutgoingRequest> },
     Ring { call: u64 },
     Answer { call: u64, local: LocalMedia },
     Reject { call: u64, code: u16, reason: String },
@@ -318,7 +318,7 @@ impl<S: Stack> Agent<S> {
     /// The application wants something.
     pub(crate) fn command(&mut self, now: Instant, command: Command) {
         match command {
-            Command::Dial { call, dial } => self.dial(now, call, dial),
+            Command::Dial { call, dial } => self.dial(now, call, *dial),
             Command::Ring { call } => self.ring(now, call),
             Command::Answer { call, local } => self.answer(now, call, local),
             Command::Reject { call, code, reason } => self.reject(now, call, code, &reason),

@@ -235,11 +235,11 @@ impl<S: Stack> Agent<S> {
         adopt(call, response, tag.to_owned());
         self.ack(id, response, now);
         let up = self.calls.get(&id).is_some_and(|call| matches!(call.phase, Phase::Up));
-        if up || !known {
-            if let Some(call) = self.calls.get_mut(&id) {
-                let bye = call.dialog.request(Method::Bye);
-                self.send_in_dialog(now, id, &bye, Purpose::Bye);
-            }
+        if (up || !known)
+            && let Some(call) = self.calls.get_mut(&id)
+        {
+            let bye = call.dialog.request(Method::Bye);
+            self.send_in_dialog(now, id, &bye, Purpose::Stray);
         }
         if up && let Some(call) = self.calls.get_mut(&id) {
             (call.dialog.remote_tag, call.dialog.target, call.dialog.routes, call.dialog.local_cseq) = kept;
@@ -319,6 +319,7 @@ impl<S: Stack> Agent<S> {
                 }
             }
             Purpose::Bye => self.over(now, id),
+            Purpose::Stray => {}
             // RFC 3261 §12.2.1.2: no response at all ends the dialog.
             _ => {
                 let by = if unreachable { EndReason::Transport } else { EndReason::Timeout };

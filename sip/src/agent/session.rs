@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::call::{Ask, Asking, Phase, Purpose};
+use super::call::{Ask, Asking, Goodbye, Phase, Purpose};
 use super::outgoing::adopted_timer;
 use super::{Agent, CallEvent, EndReason, GIVE_UP, SUPPORTED, TimerKind};
 use crate::message::{self, ALLOW, Method, Request, Response};
@@ -153,7 +153,7 @@ impl<S: Stack> Agent<S> {
                         }
                     }
                     Purpose::Refer(number) => {
-                        self.refer_failed(id, number, 400, "the target is not legal SIP")
+                        self.refer_failed(id, number, 400, "the target is not legal SIP");
                     }
                     _ => {}
                 }
@@ -286,7 +286,7 @@ impl<S: Stack> Agent<S> {
         match kind {
             TimerKind::OkAgain | TimerKind::NoAck => self.unacked_timer(now, id, kind),
             TimerKind::RingAgain | TimerKind::NoPrack | TimerKind::StillRinging => {
-                self.ringing_timer(now, id, kind)
+                self.ringing_timer(now, id, kind);
             }
             TimerKind::RingTimeout => self.ring_timeout(now, id),
             TimerKind::Refresh => self.ask(now, id, Ask::Refresh),
@@ -321,7 +321,7 @@ impl<S: Stack> Agent<S> {
         }
         let waiting = call.unacked.as_ref().is_some_and(|unacked| unacked.initial);
         if waiting {
-            call.bye_after_ack = Some(reason.clone());
+            call.bye_after_ack = Some(Goodbye(reason.clone()));
         }
         self.event(id, CallEvent::Ended { by: EndReason::Local, code: 200, reason: "hung up".to_owned() });
         if !waiting {

@@ -17,6 +17,7 @@ use sipx_transport::nat::apply_received_and_rport;
 use sipx_transport::target::{TransportKind, response_destination};
 
 use super::framing::{Frame, Framer, refuse};
+use super::repair::without_repeated_parameters;
 use super::{BuildError, ClientTx, Flow, ServerTx, Stack, StackEvent, Transport, TxRef, Wire};
 use crate::message::{Headers, Method, Reply, Request, Response};
 use crate::timers::Timers;
@@ -80,17 +81,32 @@ impl SipxStack {
         }
     }
 
+    /// Whether no transaction, timer or stream is held any more.
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        let kept = self.clients.by_id.len() + self.servers.by_id.len() + self.streams.len();
+        kept == 0
+            && self.clients.layer.is_empty()
+            && self.servers.layer.is_empty()
+            && self.timers.next().is_none()
+    }
+
     fn next_id(&mut self) -> u64 {
         self.serial += 1;
         self.serial
     }
 
-    fn message(&mut self, now: Instant, bytes: Bytes, flow: Flow) {
-        let message = match sip::parse_datagram(bytes.clone(), &self.limits) {
+    fn message(&mut self, now: Instant, bytes: &Bytes, flow: Flow) {
+        let mut parsed = sip::parse_datagram(bytes.clone(), &self.limits);
+        let refused = parsed.as_ref().map_or(true, |message| !sip::validate(message).is_empty());
+        if refused && let Some(repaired) = without_repeated_parameters(bytes) {
+            parsed = sip::parse_datagram(repaired, &self.limits);
+        }
+        let message = match parsed {
             Ok(message) => message,
             Err(error) => {
                 self.complain(now, &flow, &error.to_string());
-                let head = super::framing::find(&bytes, b"\r\n\r\n").unwrap_or(bytes.len());
+                let head = super::framing::find(bytes, b"\r\n\r\n").unwrap_or(bytes.len());
                 self.refuse(bytes.get(..head).unwrap_or_default(), 400, &flow);
                 return;
             }
@@ -259,7 +275,9 @@ impl SipxStack {
         let via = format!("Via: SIP/2.0/{} {};branch=z9hG4bK{branch};rport\r\n", flow.transport, flow.local);
         text.push_str(&via);
         write_headers(&mut text, &request.headers);
-        text.push_str(&format!("Content-Length: {}\r\n\r\n", request.body.len()));
+        text.push_str("Content-Length: ");
+        text.push_str(&request.body.len().to_string());
+        text.push_str("\r\n\r\n");
         let mut bytes = text.into_bytes();
         bytes.extend_from_slice(&request.body);
         let failed = |reason: String| BuildError { method: request.method.to_string(), reason };
@@ -288,7 +306,7 @@ impl Stack for SipxStack {
         if bytes.iter().all(|b| matches!(b, b'\r' | b'\n' | b' ' | 0)) {
             return;
         }
-        self.message(now, bytes, flow);
+        self.message(now, &bytes, flow);
     }
 
     fn stream(&mut self, now: Instant, bytes: &[u8], flow: Flow) {
@@ -296,7 +314,7 @@ impl Stack for SipxStack {
         self.streams.entry(connection).or_default().push(bytes);
         while let Some(frame) = self.streams.get_mut(&connection).and_then(Framer::next) {
             match frame {
-                Frame::Message(bytes) => self.message(now, bytes, flow),
+                Frame::Message(bytes) => self.message(now, &bytes, flow),
                 Frame::Ping => {
                     let bytes = Bytes::from_static(b"\r\n");
                     self.wires.push_back(Wire::Send { flow, bytes, tx: None });
