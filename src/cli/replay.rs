@@ -6,14 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::call::Call;
-use crate::clock::Time;
 use crate::config::Config;
-use crate::driver::Session;
 use crate::media::{Frame, RATE};
-use crate::qa::{Fixture, ScriptedCaller, Verdict, judge, report};
-use crate::services::{Pools, telephone_number, voice_activity};
-use crate::sim::{self, Delays};
+use crate::qa::{Fixture, Verdict, report};
+use crate::services::Pools;
+use crate::sim;
 
 use super::demo::Rehearsal;
 
@@ -62,7 +59,12 @@ impl Args {
                 progress.set_message(fixture.name.clone());
                 let recording = self.recording(&fixture);
                 pools = pools.in_language(fixture.language());
-                verdicts.push(replay(&pools, fixture, recording.as_deref()));
+                let (verdict, audio) = sim::rehearse(&pools, fixture);
+                if let Some(path) = recording {
+                    write_stereo(&path, &audio)
+                        .with_context(|| format!("cannot write {}", path.display()))?;
+                }
+                verdicts.push(verdict);
                 progress.inc(1);
             }
         }
@@ -94,23 +96,6 @@ impl Args {
         }
         Ok(())
     }
-}
-
-/// Runs one recorded caller on the virtual clock and judges the call.
-pub fn replay(pools: &Pools, fixture: Fixture, recording: Option<&Path>) -> Verdict {
-    let info = pools.info("fixture", "sip:anonymous@fixture", "sip:hotline@fixture");
-    let mut settings = pools.settings.clone();
-    settings.seats = vec!["sip:seat@fixture".into()];
-    let call = Call::new(settings, voice_activity(), telephone_number(&info.from), Time::ZERO);
-    let (mut session, mut inbox) = Session::new(call, pools.services.clone(), &info, Vec::new());
-    let outcome = sim::run(&mut session, &mut inbox, ScriptedCaller::new(fixture.clone()), Delays::default());
-    if let Some(path) = recording
-        && let Err(error) = write_stereo(path, &outcome.audio)
-    {
-        tracing::error!(%error, path = %path.display(), "the replay is not recorded");
-    }
-    let record = session.finish(vec![outcome.media], None);
-    judge(&fixture, &record, &outcome.report)
 }
 
 /// What was said (left) and heard (right).

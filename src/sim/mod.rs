@@ -14,13 +14,14 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use self::network::{Network, Weather};
 use crate::asr::Purpose;
 use crate::call::event::{HandoffOutcome, LegId};
-use crate::call::{Input, SeatNews};
+use crate::call::{Call, Input, SeatNews};
 use crate::clock::{Clock, Time};
 use crate::driver::{Command, Session};
 use crate::media::wire::{FromWire, ToWire};
 use crate::media::{FRAME_TIME, Frame};
-use crate::qa::{CallerReport, ScriptedCaller, Seat};
+use crate::qa::{CallerReport, Fixture, ScriptedCaller, Seat, Verdict, judge};
 use crate::record::MediaRecord;
+use crate::services::{Pools, telephone_number, voice_activity};
 use crate::ua::SummaryEar;
 
 /// Virtual time that an engine takes.
@@ -46,7 +47,7 @@ pub struct Outcome {
     pub report: CallerReport,
     /// What the network did to the caller's voice.
     pub media: MediaRecord,
-    /// What the caller said and heard, 16 kHz, frame by frame, if asked for.
+    /// What the caller said and heard, 16 kHz, frame by frame.
     pub audio: Vec<(Frame, Frame)>,
 }
 
@@ -57,6 +58,20 @@ const SEAT_RINGS: Duration = Duration::from_millis(1500);
 const SEAT_STAYS: Duration = Duration::from_secs(5);
 const PAYLOAD_TYPE: u8 = 8;
 const DTMF_PAYLOAD_TYPE: u8 = 101;
+
+/// Runs one recorded caller against the pools on virtual time and judges the call; also gives what the caller said and
+/// heard. The number that calls is not known, and there is one seat, which does what the fixture says.
+pub fn rehearse(pools: &Pools, fixture: Fixture) -> (Verdict, Vec<(Frame, Frame)>) {
+    let info = pools.info("fixture", "sip:anonymous@fixture", "sip:hotline@fixture");
+    let mut settings = pools.settings.clone();
+    settings.seats = vec!["sip:seat@fixture".into()];
+    let call = Call::new(settings, voice_activity(), telephone_number(&info.from), Time::ZERO);
+    let (mut session, mut inbox) = Session::new(call, pools.services.clone(), &info, Vec::new());
+    let caller = ScriptedCaller::new(fixture.clone());
+    let outcome = run(&mut session, &mut inbox, caller, Delays::default());
+    let record = session.finish(vec![outcome.media], None);
+    (judge(&fixture, &record, &outcome.report), outcome.audio)
+}
 
 /// Runs a call to its end on virtual time.
 pub fn run(
