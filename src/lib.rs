@@ -3,6 +3,7 @@
 //! [`call::Call`] is the sans-IO core of one call; [`driver`] runs it; the rest are what it runs on. ARCHITECTURE.md
 //! draws the whole.
 
+pub mod api;
 pub mod asr;
 pub mod call;
 pub mod cli;

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nightline_sip::{Endpoint, EndpointConfig, IncomingCall, IncomingCalls, Transport};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::call::Call;
+use crate::api::{self, Health};
+use crate::call::{Call, Input};
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::driver::live::{self, Surroundings};
 use crate::driver::Session;
+use crate::driver::live::{self, Surroundings};
 use crate::leg::sip::Line;
 use crate::record::wav::StereoWriter;
 use crate::record::{CallInfo, Tap};
@@ -24,6 +26,14 @@ pub enum Error {
     /// A pool.
     #[error(transparent)]
     Services(#[from] services::Error),
+    /// The HTTP port.
+    #[error("cannot listen for HTTP on {addr}: {source}; choose another `http.listen`, or none")]
+    Http {
+        /// Where.
+        addr: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The SIP edge.
     #[error(transparent)]
     Sip(#[from] nightline_sip::Error),
@@ -38,6 +48,7 @@ pub struct Server {
     shared: Arc<Shared>,
     endpoint: Endpoint,
     incoming: IncomingCalls,
+    http: Option<TcpListener>,
     watch: Option<MakeTap>,
 }
 
@@ -49,7 +60,11 @@ impl Server {
     pub async fn start(config: Arc<Config>, watch: Option<MakeTap>) -> Result<Self, Error> {
         let shared = Arc::new(Shared::open(&config).await?);
         let (endpoint, incoming) = Endpoint::bind(endpoint_config(&config)).await?;
-        Ok(Self { config, shared, endpoint, incoming, watch })
+        let http = match config.http {
+            Some(addr) => Some(TcpListener::bind(addr).await.map_err(|source| Error::Http { addr, source })?),
+            None => None,
+        };
+        Ok(Self { config, shared, endpoint, incoming, http, watch })
     }
 
     /// Where it listens.
@@ -65,6 +80,7 @@ impl Server {
     /// Takes calls until `shutdown`; then lets each say no more, and waits a moment for them to end.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let calls = TaskTracker::new();
+        self.serve_http(&calls, &shutdown);
         loop {
             let call = tokio::select! {
                 call = self.incoming.next() => call,
@@ -72,7 +88,8 @@ impl Server {
             };
             let Some(call) = call else { break };
             let (config, shared) = (self.config.clone(), self.shared.clone());
-            let (endpoint, watch, shutdown) = (self.endpoint.clone(), self.watch.clone(), shutdown.child_token());
+            let (endpoint, watch, shutdown) =
+                (self.endpoint.clone(), self.watch.clone(), shutdown.child_token());
             calls.spawn(async move {
                 if let Err(error) = take(call, &config, &shared, endpoint, watch, shutdown).await {
                     tracing::error!(%error, "a call could not be answered");
@@ -85,6 +102,32 @@ impl Server {
         }
         self.endpoint.shutdown().await;
         self.shared.close().await;
+    }
+}
+
+impl Server {
+    /// Health and stored calls over HTTP, if configured.
+    fn serve_http(&mut self, calls: &TaskTracker, shutdown: &CancellationToken) {
+        let Some(listener) = self.http.take() else { return };
+        let (shared, running, stopping) = (self.shared.clone(), calls.clone(), shutdown.clone());
+        let max_calls = self.config.sip.max_calls;
+        let health = move || Health {
+            calls: running.len(),
+            max_calls,
+            lost: shared.lost(),
+            open: !stopping.is_cancelled(),
+        };
+        let serving = api::serve(
+            listener,
+            self.shared.database.clone(),
+            Arc::new(health),
+            shutdown.clone().cancelled_owned(),
+        );
+        tokio::spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "HTTP stopped; calls go on");
+            }
+        });
     }
 }
 
@@ -108,7 +151,7 @@ async fn take(
         ring_timeout: config.seats.ring_timeout,
         clock,
     };
-    let info = shared.info("sip", incoming.from(), incoming.to());
+    let info = shared.info("sip", &incoming.from().uri, &incoming.to().uri);
     let caller = services::telephone_number(&info.from);
     let leg = line.answer(incoming).await?;
     tracing::info!(call = %info.id, "call answered");
@@ -117,7 +160,11 @@ async fn take(
     let mut taps: Vec<Box<dyn Tap>> = vec![shared.begin(&info)];
     taps.extend(watch.map(|make| make(&info)));
     let (mut session, inbox) = Session::new(call, shared.services.clone(), &info, taps);
-    let recorder = shared.recorder(&info);
+    let news = session.inbox();
+    let recorder = shared.recorder(&info, move |error| {
+        // The call may be over; then its log line is all there is.
+        let _ = news.send(Input::Fault { part: "recording".into(), error });
+    });
     let recording = recorder.as_ref().map(|recorder| recorder.path().display().to_string());
     let surroundings =
         Surroundings { clock, line: Some(line), recorder, rtp_timeout: config.rtp.timeout, shutdown };
@@ -140,7 +187,7 @@ async fn finish(
         let _ = tokio::task::spawn_blocking(move || finishing.wait()).await;
     }
     tracing::info!(call = %record.info.id, disposition = ?record.disposition, ms = record.duration_ms, "call ended");
-    shared.finish(&record);
+    shared.finish(record).await;
 }
 
 fn endpoint_config(config: &Config) -> EndpointConfig {

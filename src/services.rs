@@ -13,9 +13,11 @@ use crate::call::listening::Hearing;
 use crate::call::settings::BargeIn;
 use crate::call::{Lexicon, Phrases, Settings, VoiceActivity};
 use crate::cli::doctor::Verdict;
-use crate::config::{self, Config, Model, TtsEngine};
-use crate::dialogue::engine::{self, LlmConfig};
-use crate::dialogue::tenant::{Lang, Tenant};
+use crate::config::{self, Config, Model};
+use crate::dialogue::engine;
+use crate::dialogue::llm::LlmConfig;
+use crate::dialogue::tenant::{self, Tenant};
+use crate::dialogue::text::Lang;
 use crate::driver::{Callbacks, Services};
 use crate::media::Frame;
 use crate::media::vad::Vad;
@@ -23,6 +25,8 @@ use crate::record::wav::StereoWriter;
 use crate::record::{CallInfo, CallRecord, Tap};
 use crate::store::{Store, StoreHandle};
 use crate::tts::clause::Clauses;
+use crate::tts::voices::Engine;
+use crate::tts::{Mouth, hold, voices};
 
 /// Why the pools cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -32,10 +36,16 @@ pub enum Error {
     Asr(#[from] OpenError),
     /// The voice.
     #[error("the voice cannot start: {0}")]
-    Tts(#[from] crate::tts::Error),
+    Tts(#[from] voices::Error),
+    /// The hold music.
+    #[error("the hold music cannot be used: {0}")]
+    Hold(#[from] hold::Error),
     /// The tenant's data.
     #[error("the tenant's data cannot be used: {0}")]
-    Dialogue(#[from] crate::dialogue::Error),
+    Tenant(#[from] tenant::Error),
+    /// The mind.
+    #[error("the mind cannot start: {0}")]
+    Mind(#[from] engine::Error),
     /// The database.
     #[error("the store cannot be opened: {0}")]
     Store(#[from] crate::store::Error),
@@ -47,8 +57,8 @@ pub struct Pools {
     pub services: Services,
     /// What the tenant chose.
     pub settings: Settings,
-    /// Tenant folder.
-    pub tenant: String,
+    tenant: Arc<Tenant>,
+    voice: Option<String>,
 }
 
 /// The pools with the store.
@@ -60,6 +70,8 @@ pub struct Shared {
     tenant: String,
     folder: PathBuf,
     wav: bool,
+    /// The database, for reading.
+    pub database: Store,
     store: StoreHandle,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -68,7 +80,10 @@ impl Pools {
     /// Opens the pools. Must be called in a tokio runtime if a large language model is configured.
     pub fn open(config: &Config) -> Result<Self, Error> {
         let tenant = Tenant::load(&config.tenant.name, config.tenant.folder.as_deref())?;
-        let asr = Whisper::open(&model_source(&config.asr), &Options { workers: config.asr.workers.get(), ..Options::default() })?;
+        let asr = Whisper::open(
+            &model_source(&config.asr),
+            &Options { workers: config.asr.workers.get(), ..Options::default() },
+        )?;
         let llm = config.llm.as_ref().map(|llm| LlmConfig {
             url: llm.url.clone(),
             model: llm.model.clone(),
@@ -78,28 +93,41 @@ impl Pools {
             ..LlmConfig::default()
         });
         let mind = engine::open(tenant.clone(), llm)?;
-        let tts = match &config.tts.engine {
-            TtsEngine::Espeak => crate::tts::open(&config.tts.voice, None)?,
-            TtsEngine::OpenAi { url, model, api_key } => {
-                let remote = crate::tts::Remote { url: url.clone(), model: model.clone(), api_key: api_key.clone() };
-                crate::tts::open(&config.tts.voice, Some(remote))?
-            }
-        };
-        let settings = settings(config, &tenant, mind.clone());
+        let names = voice_names(config, &tenant);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let options = crate::tts::Options { voices: config.tts.folder.clone(), ..Default::default() };
+        let tts = Arc::new(Mouth::open(&names, &options)?);
+        let comfort = hold::music(config.tts.folder.as_deref())?;
+        let settings = settings(config, &tenant, mind.clone(), comfort.into());
         let services = Services {
             asr: Arc::new(asr),
             tts,
             mind,
             callbacks: Arc::new(Unstored),
             language: config.asr.language,
-            voice: config.tts.voice.clone(),
+            voice: String::new(),
         };
-        Ok(Self { services, settings, tenant: config.tenant.name.clone() })
+        let pools = Self { services, settings, tenant, voice: config.tts.voice.clone() };
+        Ok(pools.in_language(config.asr.language))
+    }
+
+    /// The same pools for callers of another language, by its ISO 639-1 code.
+    #[must_use]
+    pub fn in_language(mut self, language: &'static str) -> Self {
+        let lang = if language == "en" { Lang::En } else { Lang::Zh };
+        self.services.language = language;
+        self.services.voice = self
+            .voice
+            .clone()
+            .or_else(|| self.tenant.config.voices.get(language).cloned())
+            .unwrap_or_default();
+        self.settings.phrases = Arc::new(phrases(&self.tenant, lang));
+        self
     }
 
     /// Who called whom, now.
     pub fn info(&self, door: &str, from: &str, to: &str) -> CallInfo {
-        call_info(&self.tenant, door, from, to)
+        call_info(&self.tenant.id, door, from, to)
     }
 }
 
@@ -113,9 +141,10 @@ impl Shared {
         Ok(Self {
             services,
             settings: pools.settings,
-            tenant: pools.tenant,
+            tenant: pools.tenant.id.clone(),
             folder: config.record.folder.clone(),
             wav: config.record.wav,
+            database: store,
             store: handle,
             writer: Mutex::new(Some(writer)),
         })
@@ -132,22 +161,36 @@ impl Shared {
         Box::new(StoreTap { store: self.store.clone(), call: info.id.as_str().into() })
     }
 
-    /// Starts the recording of a call, if calls are recorded.
-    pub fn recorder(&self, info: &CallInfo) -> Option<StereoWriter> {
+    /// Starts the recording of a call, if calls are recorded. `on_fault` is told if it has to stop.
+    pub fn recorder(
+        &self,
+        info: &CallInfo,
+        on_fault: impl FnOnce(String) + Send + 'static,
+    ) -> Option<StereoWriter> {
         let path = crate::record::wav_path(&self.folder, &info.id)
             .inspect_err(|error| tracing::error!(%error, "the call is not recorded"))
             .ok()
             .filter(|_| self.wav)?;
         let call = info.id.clone();
-        Some(StereoWriter::start(path, move |error| tracing::error!(%error, %call, "the recording stopped")))
+        Some(StereoWriter::start(path, move |error| {
+            tracing::error!(%error, %call, "the recording stopped");
+            on_fault(error.to_string());
+        }))
     }
 
     /// Stores the record of a call that is over, and writes it beside its recording.
-    pub fn finish(&self, record: &CallRecord) {
+    pub async fn finish(&self, record: CallRecord) {
         self.store.finish(record.clone());
-        if let Err(error) = crate::record::save(&self.folder, record) {
+        let folder = self.folder.clone();
+        let saved = tokio::task::spawn_blocking(move || crate::record::save(&folder, &record)).await;
+        if let Ok(Err(error)) = saved {
             tracing::error!(%error, "the record could not be written beside the recording");
         }
+    }
+
+    /// Writes that the database did not take since the start.
+    pub fn lost(&self) -> u64 {
+        self.store.lost().total()
     }
 
     /// Waits until everything is stored.
@@ -162,22 +205,45 @@ impl Shared {
 pub fn check_recognizer(asr: &config::Asr) -> Verdict {
     let source = model_source(asr);
     match Whisper::open(&source, &Options { workers: 1, ..Options::default() }) {
-        Ok(_) => Verdict::Good(format!("{source} loads")),
+        Ok(_) => Verdict::Good(match &asr.model {
+            Model::Embedded => "the embedded model loads".into(),
+            Model::File(path) => format!("{} loads", path.display()),
+        }),
         Err(error) => Verdict::Wrong(
             error.to_string(),
-            "set `asr.model` to \"embedded\" or to a whole ggml whisper file (`nightline models list`)".into(),
+            "set `asr.model` to \"embedded\" or to a whole ggml whisper file (`nightline models list`)"
+                .into(),
         ),
     }
 }
 
-/// Opens the voice as the server would.
-pub fn check_voice(tts: &config::Tts) -> Verdict {
-    match open_voice(tts) {
-        Ok(_) => Verdict::Good(format!("{} speaks", tts.voice)),
+/// Opens the tenant's data and its voices as the server would.
+pub fn check_voices(config: &Config) -> Verdict {
+    let opened = Tenant::load(&config.tenant.name, config.tenant.folder.as_deref())
+        .map_err(Error::from)
+        .and_then(|tenant| {
+            let names = voice_names(config, &tenant);
+            for name in &names {
+                if let Engine::Espeak(_) = voices::load(name, config.tts.folder.as_deref())?.engine {
+                    voices::load(name, config.tts.folder.as_deref())?.espeak()?;
+                }
+            }
+            Ok(names)
+        });
+    match opened {
+        Ok(names) => Verdict::Good(names.join(", ")),
         Err(error) => Verdict::Wrong(
             error.to_string(),
             "install espeak-ng-data and libespeak-ng1, or name another voice in `tts.voice`".into(),
         ),
+    }
+}
+
+/// The configured voice, or the tenant's for each of its languages.
+fn voice_names(config: &Config, tenant: &Tenant) -> Vec<String> {
+    match &config.tts.voice {
+        Some(voice) => vec![voice.clone()],
+        None => tenant.config.voices.values().cloned().collect(),
     }
 }
 
@@ -219,9 +285,13 @@ fn call_info(tenant: &str, door: &str, from: &str, to: &str) -> CallInfo {
     }
 }
 
-fn settings(config: &Config, tenant: &Arc<Tenant>, mind: Arc<dyn crate::dialogue::Mind>) -> Settings {
+fn settings(
+    config: &Config,
+    tenant: &Arc<Tenant>,
+    mind: Arc<dyn crate::dialogue::Mind>,
+    comfort: Arc<[i16]>,
+) -> Settings {
     let turns = &config.turns;
-    let lang = if config.asr.language == "en" { Lang::En } else { Lang::Zh };
     let default = Silences::default();
     let scale = |silence: Duration| silence.clamp(turns.min_silence, turns.max_silence);
     Settings {
@@ -229,21 +299,26 @@ fn settings(config: &Config, tenant: &Arc<Tenant>, mind: Arc<dyn crate::dialogue
         silences: Silences {
             speculate: default.speculate.min(turns.min_silence),
             complete: turns.min_silence,
-            neutral: scale(turns.min_silence + (default.neutral - default.complete)),
+            neutral: scale(turns.min_silence + default.neutral.checked_sub(default.complete).unwrap()),
             open: scale(default.open),
             number: turns.max_silence,
         },
-        barge_in: BargeIn { enabled: turns.barge_in, verdict: turns.barge_in_verdict, ..BargeIn::default() },
+        barge_in: BargeIn {
+            enabled: turns.barge_in,
+            verdict: turns.barge_in_verdict,
+            length: turns.barge_in_length,
+            ..BargeIn::default()
+        },
         no_input: turns.no_input,
         in_flight: Duration::from_millis(80),
         seats: config.seats.targets.iter().map(ToString::to_string).collect(),
         seat_ring: config.seats.ring_timeout,
         seat_accept: Duration::from_secs(45),
         thinking: Duration::from_secs(6),
-        phrases: Arc::new(phrases(tenant, lang)),
+        phrases: Arc::default(),
         lexicon: Arc::new(TenantLexicon(tenant.clone())),
         mind,
-        comfort: crate::tts::voices::comfort(),
+        comfort,
     }
 }
 
@@ -259,6 +334,7 @@ fn phrases(tenant: &Tenant, lang: Lang) -> Phrases {
         callback_same_number: clauses(&p.callback_same_number),
         ask_phone: clauses(&p.ask_phone),
         ask_phone_rest: clauses(&p.phone_more),
+        ask_time: clauses(&p.ask_time),
         callback_booked: clauses(&p.callback_confirm),
         callback_failed: clauses(&p.callback_failed),
         callback_declined: clauses(&p.callback_declined),

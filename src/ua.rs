@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use crate::clock::Clock;
+use crate::clock::Time;
 use crate::leg::sip::SipLeg;
 use crate::leg::{Leg, LegEvent};
 use crate::media::{FRAME_TIME, Frame};
@@ -29,7 +29,8 @@ pub async fn converse(
     longest: Duration,
     mut on_note: impl FnMut(Note),
 ) -> Conversation {
-    let clock = Clock::start();
+    let clock = leg.clock();
+    let start = clock.now();
     let mut ticker = tokio::time::interval(FRAME_TIME);
     ticker.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
@@ -38,7 +39,7 @@ pub async fn converse(
             _ = ticker.tick() => {
                 let now = clock.now();
                 let heard = leg.pull(now);
-                let step = caller.step(now, &heard);
+                let step = caller.step(Time::ZERO + now.saturating_since(start), &heard);
                 if let Some(note) = step.note {
                     on_note(note);
                 }
@@ -49,7 +50,7 @@ pub async fn converse(
                 if let Some(recorder) = &mut recorder {
                     recorder.push(&step.frame, &heard);
                 }
-                if step.hang_up || now.since_start() > longest {
+                if step.hang_up || now.saturating_since(start) > longest {
                     break;
                 }
             }
@@ -65,7 +66,7 @@ pub async fn converse(
 
 /// Answers as a seat would: listens, presses a key once the summary has been heard, and stays for a while.
 pub async fn sit(mut leg: SipLeg, key: char, stay: Duration, mut recorder: Option<StereoWriter>) {
-    let clock = Clock::start();
+    let clock = leg.clock();
     let mut ticker = tokio::time::interval(FRAME_TIME);
     let mut ear = SummaryEar::default();
     let mut pressed = None;

@@ -26,6 +26,15 @@ pub enum ModelSource {
     File(PathBuf),
 }
 
+impl std::fmt::Display for ModelSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Embedded => f.write_str("the embedded model"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
 /// How the engine runs.
 #[derive(Clone, Debug)]
 pub struct Options {

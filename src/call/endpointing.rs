@@ -28,7 +28,7 @@ impl Default for Silences {
             speculate: Duration::from_millis(160),
             complete: Duration::from_millis(220),
             neutral: Duration::from_millis(340),
-            open: Duration::from_millis(1000),
+            open: Duration::from_secs(1),
             number: Duration::from_millis(1600),
         }
     }

@@ -20,6 +20,7 @@ pub(super) struct Handoff {
     phase: Phase,
 }
 
+#[expect(clippy::large_enum_variant, reason = "one a handoff, boxed with it")]
 enum Phase {
     Dialling,
     /// The seat hears the summary, then is asked for a key now and then.
@@ -55,12 +56,22 @@ pub(super) enum Asking {
         digits: String,
         misses: u8,
     },
+    /// When to call that number.
+    Time {
+        number: String,
+    },
+    /// Nothing: the store is being waited for.
+    Stored {
+        number: String,
+        when: String,
+    },
 }
 
 impl Asking {
     pub(super) fn expect(&self) -> Expect {
         match self {
-            Self::Nothing => Expect::Open,
+            Self::Nothing | Self::Stored { .. } => Expect::Open,
+            Self::Time { .. } => Expect::Time,
             Self::Offer { .. } | Self::SameNumber { .. } => Expect::YesNo,
             Self::Phone { .. } => Expect::Phone,
         }
@@ -148,7 +159,7 @@ impl Call {
                     if digits.len() >= MOBILE_DIGITS {
                         let number = std::mem::take(digits);
                         self.cut_turn();
-                        self.book(&number, SOON);
+                        self.ask_time(number);
                     }
                 }
             },
@@ -169,7 +180,9 @@ impl Call {
         let phrases = self.settings.phrases.clone();
         match (std::mem::replace(&mut self.asking, Asking::Nothing), act) {
             (Asking::Nothing, _) => {}
-            (_, Act::Phone(number)) => self.book(&number, SOON),
+            (_, Act::Phone(number)) | (Asking::SameNumber { number, .. }, Act::Yes) => self.ask_time(number),
+            (Asking::Time { number }, Act::When(when)) => self.book(number, when),
+            (Asking::Time { number }, _) => self.book(number, SOON.into()),
             (Asking::Offer { .. }, Act::Yes | Act::When(_)) => match self.caller_number.clone() {
                 Some(number) => {
                     self.say(&with_number(&phrases.callback_same_number, &number), Then::Listen);
@@ -177,14 +190,14 @@ impl Call {
                 }
                 None => self.ask_phone(),
             },
-            (Asking::Offer { .. }, Act::No) => self.say(&phrases.callback_declined, Then::Listen),
-            (Asking::SameNumber { number, .. }, Act::Yes) => self.book(&number, SOON),
+            (Asking::Offer { .. } | Asking::Phone { .. }, Act::No) => {
+                self.say(&phrases.callback_declined, Then::Listen);
+            }
             (Asking::SameNumber { .. }, Act::No) => self.ask_phone(),
             (Asking::Phone { digits, misses }, Act::PhonePart(part)) => {
                 self.asking = Asking::Phone { digits, misses };
                 self.phone_part(&part, false);
             }
-            (Asking::Phone { .. }, Act::No) => self.say(&phrases.callback_declined, Then::Listen),
             (Asking::Offer { .. } | Asking::SameNumber { .. }, Act::PhonePart(part)) => {
                 self.asking = Asking::Phone { digits: String::new(), misses: 0 };
                 self.phone_part(&part, false);
@@ -200,7 +213,8 @@ impl Call {
     pub(super) fn ask_again(&mut self) {
         let phrases = self.settings.phrases.clone();
         let question = match &self.asking {
-            Asking::Nothing => return,
+            Asking::Nothing | Asking::Stored { .. } => return,
+            Asking::Time { .. } => phrases.ask_time.clone(),
             Asking::Offer { .. } => phrases.callback_offer.clone(),
             Asking::SameNumber { number, .. } => with_number(&phrases.callback_same_number, number),
             Asking::Phone { digits, .. } if digits.is_empty() => phrases.ask_phone.clone(),
@@ -211,6 +225,11 @@ impl Call {
 
     /// The reply fits no expectation: ask again, and after a while let it be.
     pub(super) fn misunderstood_reply(&mut self) {
+        if let Asking::Time { number } = &self.asking {
+            let number = number.clone();
+            self.book(number, SOON.into());
+            return;
+        }
         if let Asking::Offer { misses } | Asking::SameNumber { misses, .. } | Asking::Phone { misses, .. } =
             &mut self.asking
         {
@@ -228,15 +247,16 @@ impl Call {
     pub(super) fn callback_stored(&mut self, result: Result<(), String>) {
         self.timers.stop(Timer::CallbackStore);
         let phrases = self.settings.phrases.clone();
-        let Asking::Phone { digits: number, .. } = std::mem::replace(&mut self.asking, Asking::Nothing)
-        else {
+        let Asking::Stored { number, when } = std::mem::replace(&mut self.asking, Asking::Nothing) else {
             return;
         };
         match result {
             Ok(()) => {
                 self.ending.booked = true;
-                self.event(EventKind::CallbackBooked { number: number.clone(), when: SOON.into() });
-                self.say(&with_number(&phrases.callback_booked, &number), Then::Listen);
+                let words = with_number(&phrases.callback_booked, &number);
+                let words: Vec<_> = words.iter().map(|clause| clause.replace("{when}", &when)).collect();
+                self.event(EventKind::CallbackBooked { number, when });
+                self.say(&words, Then::Listen);
             }
             Err(error) => {
                 self.fault("store", error);
@@ -353,15 +373,13 @@ impl Call {
         self.ask_again();
     }
 
-    /// More digits of the number; `complete` if the caller says that this is all of it.
+    /// The digits of the number so far; `complete` if the caller says that this is all of it.
     fn phone_part(&mut self, part: &str, complete: bool) {
         let Asking::Phone { digits, .. } = &mut self.asking else { return };
-        if !complete {
-            digits.push_str(part);
-        }
+        part.clone_into(digits);
         let number = digits.clone();
         if number.len() == MOBILE_DIGITS || complete && number.len() >= SHORTEST_NUMBER {
-            self.book(&number, SOON);
+            self.ask_time(number);
         } else if number.len() > MOBILE_DIGITS || complete {
             digits.clear();
             self.misunderstood_reply();
@@ -370,14 +388,28 @@ impl Call {
         }
     }
 
-    fn book(&mut self, number: &str, when: &str) {
-        self.asking = Asking::Phone { digits: number.into(), misses: 0 };
+    fn ask_time(&mut self, number: String) {
+        self.asking = Asking::Time { number };
+        self.ask_again();
+    }
+
+    fn book(&mut self, number: String, when: String) {
         self.timers.set(Timer::CallbackStore, self.now + STORE_PATIENCE);
-        self.outputs.push_back(Output::BookCallback { number: number.into(), when: when.into() });
+        self.outputs.push_back(Output::BookCallback { number: number.clone(), when: when.clone() });
+        self.asking = Asking::Stored { number, when };
+    }
+
+    /// A caller who leaves when only the time was still open is called back all the same.
+    pub(super) fn book_for_gone_caller(&mut self) {
+        if let Asking::Time { number } = std::mem::replace(&mut self.asking, Asking::Nothing) {
+            self.outputs.push_back(Output::BookCallback { number: number.clone(), when: SOON.into() });
+            self.event(EventKind::CallbackBooked { number, when: SOON.into() });
+            self.ending.booked = true;
+        }
     }
 }
 
 fn with_number(clauses: &[String], number: &str) -> Vec<String> {
     let number = grouped(number);
-    clauses.iter().map(|clause| clause.replace("{number}", &number).replace("{when}", SOON)).collect()
+    clauses.iter().map(|clause| clause.replace("{number}", &number)).collect()
 }

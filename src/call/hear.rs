@@ -83,7 +83,11 @@ impl Call {
 
     fn start_barge_in(&mut self) {
         let Some(turn) = &mut self.speaking else { return };
-        if !self.settings.barge_in.enabled || turn.began.is_none() || turn.is_protected() || turn.playout.is_paused() {
+        if !self.settings.barge_in.enabled
+            || turn.began.is_none()
+            || turn.is_protected()
+            || turn.playout.is_paused()
+        {
             return;
         }
         turn.playout.pause();

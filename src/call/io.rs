@@ -12,6 +12,7 @@ use crate::tts::Piece;
 
 /// Something that happened outside.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a tick comes fifty times a second and must not allocate")]
 pub enum Input {
     /// 20 ms have passed: what each leg said in them. Drives playout and timers.
     Tick {
@@ -74,6 +75,13 @@ pub enum Input {
         /// True if no packet came for the RTP timeout.
         dead_line: bool,
     },
+    /// Something around the call failed and was survived.
+    Fault {
+        /// Which part.
+        part: String,
+        /// What is wrong.
+        error: String,
+    },
     /// Nightline is stopping: say nothing more, end the call.
     Shutdown,
 }
@@ -109,6 +117,7 @@ pub struct ClauseId {
 
 /// Something that shall happen outside.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a frame leaves fifty times a second and must not allocate")]
 pub enum Output {
     /// Send 20 ms to a leg. One for each leg and tick.
     Play {

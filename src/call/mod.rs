@@ -141,6 +141,7 @@ impl Call {
             Input::Seat { attempt, news } => self.seat(attempt, news),
             Input::CallbackStored { result } => self.callback_stored(result),
             Input::CallerGone { dead_line } => self.caller_gone(dead_line),
+            Input::Fault { part, error } => self.fault(&part, error),
             Input::Shutdown => self.end(Some(Disposition::Failed)),
         }
     }
@@ -239,6 +240,7 @@ impl Call {
 
     fn caller_gone(&mut self, dead_line: bool) {
         self.release_seat_for_gone_caller();
+        self.book_for_gone_caller();
         let silent = dead_line && !self.ending.spoke;
         self.end(silent.then_some(Disposition::Silent));
     }

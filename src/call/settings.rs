@@ -53,7 +53,12 @@ pub struct BargeIn {
 
 impl Default for BargeIn {
     fn default() -> Self {
-        Self { enabled: true, content: 2, length: Duration::from_millis(2500), verdict: Duration::from_millis(900) }
+        Self {
+            enabled: true,
+            content: 2,
+            length: Duration::from_millis(2500),
+            verdict: Duration::from_millis(900),
+        }
     }
 }
 
@@ -76,6 +81,8 @@ pub struct Phrases {
     pub ask_phone: Vec<String>,
     /// Asks for the rest of the number; `{number}` is what was understood so far.
     pub ask_phone_rest: Vec<String>,
+    /// Asks when to call back.
+    pub ask_time: Vec<String>,
     /// The call-back is stored; `{number}` is replaced.
     pub callback_booked: Vec<String>,
     /// The call-back could not be stored.

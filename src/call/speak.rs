@@ -154,9 +154,8 @@ impl Call {
                 self.ending.answered = true;
                 self.ask_again();
             }
-            Act::Clarify if was_asking => self.misunderstood_reply(),
+            Act::Clarify | Act::Handoff(Reason::LowConfidence) if was_asking => self.misunderstood_reply(),
             Act::Clarify => self.clarified = true,
-            Act::Handoff(Reason::LowConfidence) if was_asking => self.misunderstood_reply(),
             Act::Handoff(reason) => {
                 self.clarified = false;
                 self.start_handoff(reason);
@@ -169,7 +168,7 @@ impl Call {
             }
             Act::Ignore => {}
             reply @ (Act::Yes | Act::No | Act::Phone(_) | Act::PhonePart(_) | Act::When(_)) => {
-                self.reply(reply)
+                self.reply(reply);
             }
         }
         if self.speaking.as_ref().is_some_and(BotTurn::is_silent) {

@@ -46,6 +46,7 @@ impl Mind for Scripted {
                 (_, "嗯") if ask.expect == Expect::Open => Act::Ignore,
                 (Expect::YesNo, "好") => Act::Yes,
                 (Expect::YesNo, "不用") => Act::No,
+                (Expect::Time, "明天") => Act::When("明天".into()),
                 (Expect::Phone, digits) if digits.chars().all(|c| c.is_ascii_digit()) => {
                     if digits.len() == 11 { Act::Phone(digits.into()) } else { Act::PhonePart(digits.into()) }
                 }
@@ -98,7 +99,8 @@ fn settings(seats: &[&str]) -> Settings {
             callback_same_number: one("打{number}吗？"),
             ask_phone: one("号码是多少？"),
             ask_phone_rest: one("{number}，然后呢？"),
-            callback_booked: one("会打{number}。"),
+            ask_time: one("什么时间？"),
+            callback_booked: one("{when}会打{number}。"),
             callback_failed: one("没记下。"),
             callback_declined: one("好的。"),
             seat_left: one("坐席已离开。"),
@@ -403,16 +405,18 @@ fn a_busy_seat_leads_to_the_next_and_then_to_a_stored_call_back() {
     rig.listen();
     rig.say("138", 900);
     rig.listen();
-    rig.say("0013", 900);
+    rig.say("1380013", 900);
     rig.listen();
-    rig.say("8000", 900);
+    rig.say("13800138000", 900);
+    rig.listen();
+    rig.say("明天", 400);
     rig.listen();
     assert!(
         rig.has(|k| matches!(k, EventKind::CallbackBooked { number, .. } if number == "13800138000")),
         "{:#?}",
         rig.events
     );
-    assert_eq!(rig.said_by_bot().last().map(|s| s.0.as_str()), Some("会打138 0013 8000。"));
+    assert_eq!(rig.said_by_bot().last().map(|s| s.0.as_str()), Some("明天会打138 0013 8000。"));
     rig.input(Input::CallerGone { dead_line: false });
     assert_eq!(rig.disposition(), Some(Disposition::Callback));
 }
@@ -428,8 +432,25 @@ fn a_call_back_that_cannot_be_stored_is_not_promised() {
     rig.listen();
     rig.say("好", 400);
     rig.listen();
+    rig.say("随便", 400);
+    rig.listen();
     assert!(!rig.has(|k| matches!(k, EventKind::CallbackBooked { .. })));
     assert_eq!(rig.said_by_bot().last().map(|s| s.0.as_str()), Some("没记下。"));
+}
+
+#[test]
+fn a_caller_who_leaves_at_the_last_question_is_called_back_all_the_same() {
+    let mut rig = Rig::new(&[]);
+    rig.listen();
+    rig.input(Input::Dtmf { leg: LegId::Caller, digit: '0' });
+    rig.listen();
+    rig.say("好", 400);
+    rig.listen();
+    rig.say("好", 400);
+    rig.wait(1000);
+    rig.input(Input::CallerGone { dead_line: false });
+    assert!(rig.outputs.iter().any(|o| matches!(o, Output::BookCallback { .. })), "{:#?}", rig.events);
+    assert_eq!(rig.disposition(), Some(Disposition::Callback));
 }
 
 #[test]

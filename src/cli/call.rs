@@ -51,8 +51,7 @@ impl Args {
             (None, Some(wav)) => Fixture::flat(wav)?,
             (None, None) => anyhow::bail!("give --wav or --script"),
         };
-        let endpoint_config =
-            EndpointConfig { listen: listen(self.bind), ..EndpointConfig::default() };
+        let endpoint_config = EndpointConfig { listen: listen(self.bind), ..EndpointConfig::default() };
         let (endpoint, _incoming) = Endpoint::bind(endpoint_config).await?;
         let line = Line {
             endpoint,
@@ -71,7 +70,12 @@ impl Args {
         });
         let longest = Duration::from_secs(self.longest_s);
         let conversation = ua::converse(leg, ScriptedCaller::new(fixture), recorder, longest, |note| {
-            let _ = writeln!(io::stderr(), "{:>7.2} s  caller {}", note.at.since_start().as_secs_f32(), note.text);
+            let _ = writeln!(
+                io::stderr(),
+                "{:>7.2} s  caller {}",
+                note.at.since_start().as_secs_f32(),
+                note.text
+            );
         })
         .await;
         line.endpoint.shutdown().await;

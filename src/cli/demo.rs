@@ -72,8 +72,10 @@ impl Rehearsal {
         let mut config = config.clone();
         config.record.folder = folder.into();
         config.store = folder.join("nightline.db");
-        config.sip.listen = vec![config::Listen { transport: config::Transport::Udp, addr: (HERE, 0).into() }];
+        config.sip.listen =
+            vec![config::Listen { transport: config::Transport::Udp, addr: (HERE, 0).into() }];
         config.http = None;
+        config.asr.language = fixture.language();
         Self { config, fixture, recording }
     }
 
@@ -83,12 +85,15 @@ impl Rehearsal {
         let _stop = shutdown.clone().drop_guard();
         let (seat_endpoint, seat_calls) = endpoint().await?;
         let seat_address = seat_endpoint.local_addr(Transport::Udp).context("the seat has no address")?;
-        self.config.seats.targets = vec![format!("sip:seat@{seat_address}").parse().map_err(anyhow::Error::msg)?];
+        self.config.seats.targets =
+            vec![format!("sip:seat@{seat_address}").parse().map_err(anyhow::Error::msg)?];
         let seat_line = line(&seat_endpoint, &self.config, "sip:seat@127.0.0.1");
         tokio::spawn(sit(seat_calls, seat_line, self.fixture.seat));
 
         let (events, mut seen) = mpsc::unbounded_channel();
-        let make_tap = move |info: &CallInfo| Box::new(Watch { id: info.id.clone(), events: events.clone() }) as Box<dyn Tap>;
+        let make_tap = move |info: &CallInfo| {
+            Box::new(Watch { id: info.id.clone(), events: events.clone() }) as Box<dyn Tap>
+        };
         let config = Arc::new(self.config);
         let server = Server::start(config.clone(), Some(Arc::new(make_tap))).await?;
         let address = server.local_addr(Transport::Udp).context("the server has no address")?;
@@ -110,7 +115,7 @@ impl Rehearsal {
             id
         });
         let (caller_endpoint, _calls) = endpoint().await?;
-        let caller_line = line(&caller_endpoint, &config, "sip:13800138000@127.0.0.1");
+        let caller_line = line(&caller_endpoint, &config, "sip:anonymous@127.0.0.1");
         let leg = caller_line.call(&format!("sip:400@{address}")).await?;
         let recorder = self.recording.as_ref().map(|path| {
             StereoWriter::start(path, |error| tracing::error!(%error, "the caller's side is not recorded"))
@@ -147,7 +152,7 @@ fn line(endpoint: &Endpoint, config: &Config, from: &str) -> Line {
 
 /// A seat that does what the fixture says.
 async fn sit(mut calls: IncomingCalls, line: Line, script: Seat) {
-    while let Some(call) = calls.next().await {
+    while let Some(mut call) = calls.next().await {
         if script == Seat::Busy {
             call.reject(486, "Busy Here").await;
             continue;
@@ -205,7 +210,9 @@ impl<F: Fn(String) + Send> Tap for Printer<F> {
 fn describe(event: &Event) -> Option<String> {
     let what = match &event.kind {
         EventKind::Answered => "call answered".into(),
-        EventKind::CallerSaid { text, confidence, .. } => format!("caller  {text}  (confidence {confidence:.2})"),
+        EventKind::CallerSaid { text, confidence, .. } => {
+            format!("caller  {text}  (confidence {confidence:.2})")
+        }
         EventKind::BotStarted { timings: Some(t), .. } => {
             let ms = |d: Option<Duration>| d.map_or_else(|| "-".into(), |d| d.as_millis().to_string());
             format!(

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::exit;
 use crate::clock;
-use crate::config::{Config, Listen, Transport, TtsEngine};
+use crate::config::{Config, Listen, Transport};
 use crate::store::Store;
 
 /// Arguments of `nightline doctor`.
@@ -96,9 +96,7 @@ pub async fn examine(config: &Config, extra: Vec<Check>) -> Vec<Finding> {
         add("sip port", sip_port(*listen));
     }
     add("rtp ports", rtp_ports(config));
-    if matches!(config.tts.engine, TtsEngine::Espeak) {
-        add("espeak-ng", espeak());
-    }
+    add("espeak-ng", espeak());
     for check in extra {
         add(check.name, (check.run)());
     }
@@ -106,9 +104,6 @@ pub async fn examine(config: &Config, extra: Vec<Check>) -> Vec<Finding> {
     add("database", database(&config.store).await);
     if let Some(llm) = &config.llm {
         add("language model", server(&llm.url, &llm.model, llm.api_key.as_ref(), "llm").await);
-    }
-    if let TtsEngine::OpenAi { url, model, api_key } = &config.tts.engine {
-        add("voice server", server(url, model, api_key.as_ref(), "tts").await);
     }
     add("seats", seats(config));
     findings

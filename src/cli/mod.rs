@@ -100,14 +100,16 @@ impl Cli {
             Command::Replay(args) => with_config(file, |config| args.run(config)),
             Command::Demo(args) => with_config(file, |config| block_on(args.run(config))),
             Command::Doctor(args) => with_config(file, |config| {
-                block_on(async { Ok(args.run(&config, doctor_checks(&config), &mut io::stdout().lock()).await?) })
+                block_on(async {
+                    Ok(args.run(&config, doctor_checks(&config), &mut io::stdout().lock()).await?)
+                })
             }),
             Command::Calls(command) => with_store(file, async |store: &Store| {
                 command.run(store, &mut io::stdout().lock(), &mut io::stderr().lock()).await
             }),
-            Command::Callbacks(command) => with_store(file, async |store: &Store| {
-                command.run(store, &mut io::stdout().lock(), &mut io::stderr().lock()).await
-            }),
+            Command::Callbacks(command) => {
+                with_store(file, async |store: &Store| command.run(store, &mut io::stdout().lock()).await)
+            }
         }
     }
 }
@@ -161,10 +163,10 @@ fn log(config: &Config) {
 
 /// What the doctor looks at beside the machine: the model and the voice.
 fn doctor_checks(config: &Config) -> Vec<doctor::Check> {
-    let (asr, tts) = (config.asr.clone(), config.tts.clone());
+    let (asr, all) = (config.asr.clone(), config.clone());
     vec![
         doctor::Check { name: "recogniser", run: Box::new(move || crate::services::check_recognizer(&asr)) },
-        doctor::Check { name: "voice", run: Box::new(move || crate::services::check_voice(&tts)) },
+        doctor::Check { name: "voices", run: Box::new(move || crate::services::check_voices(&all)) },
     ]
 }
 

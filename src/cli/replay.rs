@@ -57,10 +57,11 @@ impl Args {
                 progress.inc(1);
             }
         } else {
-            let pools = Pools::open(&config)?;
+            let mut pools = Pools::open(&config)?;
             for fixture in fixtures {
                 progress.set_message(fixture.name.clone());
                 let recording = self.recording(&fixture);
+                pools = pools.in_language(fixture.language());
                 verdicts.push(replay(&pools, fixture, recording.as_deref()));
                 progress.inc(1);
             }
@@ -97,7 +98,7 @@ impl Args {
 
 /// Runs one recorded caller on the virtual clock and judges the call.
 pub fn replay(pools: &Pools, fixture: Fixture, recording: Option<&Path>) -> Verdict {
-    let info = pools.info("fixture", "sip:13800138000@fixture", "sip:hotline@fixture");
+    let info = pools.info("fixture", "sip:anonymous@fixture", "sip:hotline@fixture");
     let mut settings = pools.settings.clone();
     settings.seats = vec!["sip:seat@fixture".into()];
     let call = Call::new(settings, voice_activity(), telephone_number(&info.from), Time::ZERO);
@@ -167,6 +168,7 @@ fn progress(count: usize) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}").unwrap_or(ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}").unwrap_or(ProgressStyle::default_bar());
     ProgressBar::new(count as u64).with_style(style)
 }

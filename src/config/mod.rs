@@ -132,26 +132,10 @@ pub enum Model {
 /// The voice.
 #[derive(Clone, Debug)]
 pub struct Tts {
-    /// Folder in `voices/`.
-    pub voice: String,
-    /// Which engine.
-    pub engine: TtsEngine,
-}
-
-/// A synthesis engine.
-#[derive(Clone, Debug)]
-pub enum TtsEngine {
-    /// The system's espeak-ng library, loaded at run time.
-    Espeak,
-    /// `POST {url}/audio/speech`.
-    OpenAi {
-        /// Base URL up to and including `/v1`, without a final slash.
-        url: String,
-        /// Model name.
-        model: String,
-        /// Bearer token.
-        api_key: Option<SecretString>,
-    },
+    /// A voice by the name of its folder; the tenant's voice for the language if [`None`].
+    pub voice: Option<String>,
+    /// Folder with voices beside the embedded ones.
+    pub folder: Option<PathBuf>,
 }
 
 /// An OpenAI-compatible large language model.
@@ -198,9 +182,9 @@ pub struct Turns {
     pub max_silence: Duration,
     /// Whether the caller may speak over the bot.
     pub barge_in: bool,
-    /// Caller speech that pauses the bot, 20..=2000 ms.
-    pub barge_in_speech: Duration,
-    /// A barge-in that is not judged by then counts as real, 100..=5000 ms.
+    /// Speech over the bot of this length is a barge-in whatever the words, 300..=10000 ms.
+    pub barge_in_length: Duration,
+    /// Silence after which speech over the bot that gave no words is taken for noise, 100..=5000 ms.
     pub barge_in_verdict: Duration,
     /// Silence of the caller after which the bot asks again, 2..=120 s.
     pub no_input: Duration,

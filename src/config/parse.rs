@@ -14,8 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::raw::{Millis, Raw, Secret, Secs};
 use super::source::{Problem, Sources, What};
 use super::{
-    Asr, Config, Listen, Llm, Log, LogFormat, Model, Record, Rtp, Seats, Sip, Tenant, Transport, Tts,
-    TtsEngine, Turns,
+    Asr, Config, Listen, Llm, Log, LogFormat, Model, Record, Rtp, Seats, Sip, Tenant, Transport, Tts, Turns,
 };
 
 /// Media ports that a call needs: RTP and RTCP for the caller and for the seat.
@@ -251,32 +250,8 @@ impl Check<'_> {
     }
 
     fn tts(&mut self, raw: &Raw) -> Tts {
-        let tts = &raw.tts;
-        let openai = self.choice("tts.engine", &tts.engine, &[("espeak", false), ("openai", true)]);
-        let engine = if openai {
-            let api_key = self.secret("tts", tts.api_key.as_ref(), tts.api_key_file.as_deref());
-            TtsEngine::OpenAi {
-                url: self.needed("tts.url", tts.url.as_deref(), "tts.engine = \"openai\"", url),
-                model: self.needed("tts.model", tts.model.as_deref(), "tts.engine = \"openai\"", some_text),
-                api_key,
-            }
-        } else {
-            for (key, set) in [
-                ("tts.url", tts.url.is_some()),
-                ("tts.model", tts.model.is_some()),
-                ("tts.api_key", tts.api_key.is_some()),
-                ("tts.api_key_file", tts.api_key_file.is_some()),
-            ] {
-                if set {
-                    self.note(
-                        key,
-                        "it is only used with `tts.engine` = \"openai\": set that, or remove this".into(),
-                    );
-                }
-            }
-            TtsEngine::Espeak
-        };
-        Tts { voice: self.name("tts.voice", &tts.voice), engine }
+        let voice = raw.tts.voice.as_deref().map(|name| self.name("tts.voice", name));
+        Tts { voice, folder: raw.tts.folder.clone() }
     }
 
     fn llm(&mut self, raw: &Raw) -> Option<Llm> {
@@ -327,7 +302,7 @@ impl Check<'_> {
             min_silence,
             max_silence,
             barge_in: turns.barge_in,
-            barge_in_speech: self.millis("turns.barge_in_speech_ms", turns.barge_in_speech_ms, 20..=2000),
+            barge_in_length: self.millis("turns.barge_in_length_ms", turns.barge_in_length_ms, 300..=10_000),
             barge_in_verdict: self.millis("turns.barge_in_verdict_ms", turns.barge_in_verdict_ms, 100..=5000),
             no_input: self.seconds("turns.no_input_s", turns.no_input_s, 2..=120),
         }

@@ -79,21 +79,13 @@ pub struct Asr {
 }
 
 /// `[tts]`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tts {
-    /// Folder in `voices/`.
-    pub voice: String,
-    /// `espeak` (embedded) or `openai` (any server with `/v1/audio/speech`).
-    pub engine: String,
-    /// Base URL of the server, up to and including `/v1`.
-    pub url: Option<String>,
-    /// Model name for the server.
-    pub model: Option<String>,
-    /// Key for the server.
-    pub api_key: Option<Secret>,
-    /// File that holds the key.
-    pub api_key_file: Option<PathBuf>,
+    /// A voice by the name of its folder; without it the tenant's voice for the language.
+    pub voice: Option<String>,
+    /// Folder with voices beside the embedded ones.
+    pub folder: Option<PathBuf>,
 }
 
 /// `[llm]`
@@ -146,9 +138,9 @@ pub struct Turns {
     pub max_silence_ms: Millis,
     /// Whether the caller may speak over the bot.
     pub barge_in: bool,
-    /// Caller speech that pauses the bot.
-    pub barge_in_speech_ms: Millis,
-    /// A barge-in that is not judged by then counts as real.
+    /// Speech over the bot of this length is a barge-in whatever the words.
+    pub barge_in_length_ms: Millis,
+    /// Silence after which speech over the bot that gave no words is taken for noise.
     pub barge_in_verdict_ms: Millis,
     /// Silence of the caller after which the bot asks again.
     pub no_input_s: Secs,
@@ -267,19 +259,6 @@ impl Default for Asr {
     }
 }
 
-impl Default for Tts {
-    fn default() -> Self {
-        Self {
-            voice: "nightline-zh".into(),
-            engine: "espeak".into(),
-            url: None,
-            model: None,
-            api_key: None,
-            api_key_file: None,
-        }
-    }
-}
-
 impl Default for Llm {
     fn default() -> Self {
         Self {
@@ -308,11 +287,11 @@ impl Default for Seats {
 impl Default for Turns {
     fn default() -> Self {
         Self {
-            min_silence_ms: Millis(200),
+            min_silence_ms: Millis(220),
             max_silence_ms: Millis(1600),
             barge_in: true,
-            barge_in_speech_ms: Millis(120),
-            barge_in_verdict_ms: Millis(500),
+            barge_in_length_ms: Millis(2500),
+            barge_in_verdict_ms: Millis(900),
             no_input_s: Secs(8),
         }
     }
@@ -344,10 +323,8 @@ impl Raw {
         let secret = || Some(Secret("key".into()));
         raw.sip.external_ip = text();
         raw.asr.workers = Some(1);
-        raw.tts.url = text();
-        raw.tts.model = text();
-        raw.tts.api_key = secret();
-        raw.tts.api_key_file = Some("file".into());
+        raw.tts.voice = text();
+        raw.tts.folder = Some("folder".into());
         raw.llm.url = text();
         raw.llm.model = text();
         raw.llm.api_key = secret();

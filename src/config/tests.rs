@@ -217,14 +217,6 @@ fn a_value_that_cannot_be_parsed_says_how_it_should_look() {
          `sip:`): write `sip:name@host:port`",
     );
     wrong(
-        "[tts]\nengine = \"festival\"\n",
-        "`tts.engine` in nightline.toml line 2: \"festival\" is not one of \"espeak\" or \"openai\"",
-    );
-    wrong(
-        "[tts]\nengine = \"openai\"\nurl = \"http://h/v1\"\n",
-        "`tts.model`: it is missing, and `tts.engine = \"openai\"` needs it",
-    );
-    wrong(
         "[llm]\nmodel = \"qwen\"\n",
         "`llm.model` in nightline.toml line 2: it is set, but `llm.url` is not: set that too, or remove this",
     );

@@ -165,7 +165,7 @@ impl LightMind {
             return reply;
         }
         let found = self.retrieve(ask);
-        let confidence = self.confidence(ask, &found);
+        let confidence = confidence(ask, &found);
         if let Some(hit) = found.hits.first() {
             let entry = &self.tenant.knowledge.entries()[hit.entry];
             let limit =
@@ -183,7 +183,9 @@ impl LightMind {
             );
         }
         let entries = self.tenant.knowledge.entries();
-        let mut near = found.hits.iter().map(|h| (h.score, entries[h.entry].title(lang)));
+        let speaks = |entry: &Entry| lang == Lang::Zh || entry.answer_en.is_some();
+        let near = found.hits.iter().map(|h| (h.score, &entries[h.entry])).filter(|(_, e)| speaks(e));
+        let mut near = near.map(|(score, entry)| (score, entry.title(lang)));
         let words = match (near.next(), near.next()) {
             (Some(_), _) if found.confidence < limits.near => phrases.clarify.clone(),
             (Some((first, a)), Some((second, b))) if second > 0.5 * first => {
@@ -212,25 +214,6 @@ impl LightMind {
         let mut joined = self.index.search(&format!("{} {text}", before.text));
         joined.confidence *= 0.95;
         if joined.confidence > alone.confidence { joined } else { alone }
-    }
-
-    /// Fuses retrieval, recogniser and repetition.
-    pub(super) fn confidence(&self, ask: &Ask, found: &Ranking) -> f32 {
-        let heard = 0.6 + 0.4 * (ask.transcript.confidence / 0.75).clamp(0.0, 1.0);
-        let repeated = if self.repeated(ask) { 0.6 } else { 1.0 };
-        found.confidence * heard * repeated
-    }
-
-    /// True if the caller says again what was answered before: the answer did not help.
-    fn repeated(&self, ask: &Ask) -> bool {
-        let now = syllables(&ask.transcript.text);
-        let answered = ask.history.iter().rev().skip_while(|s| s.who == Who::Caller || s.interrupted);
-        now.len() >= 4
-            && answered.filter(|s| s.who == Who::Caller).take(2).any(|s| {
-                let then = syllables(&s.text);
-                let shared = now.iter().filter(|n| then.contains(n)).count();
-                shared * 100 >= 85 * now.len().max(then.len())
-            })
     }
 
     /// After "do you mean A or B": which of them it is; [`None`] if the caller said something else.
@@ -280,6 +263,25 @@ impl Mind for LightMind {
     fn summarize(&self, history: &[Said], reason: Reason, caller: Option<&str>) -> String {
         super::summary::summarize(&self.tenant, history, reason, caller)
     }
+}
+
+/// True if the caller says again what was answered before: the answer did not help.
+fn repeated(ask: &Ask) -> bool {
+    let now = syllables(&ask.transcript.text);
+    let answered = ask.history.iter().rev().skip_while(|s| s.who == Who::Caller || s.interrupted);
+    now.len() >= 4
+        && answered.filter(|s| s.who == Who::Caller).take(2).any(|s| {
+            let then = syllables(&s.text);
+            let shared = now.iter().filter(|n| then.contains(n)).count();
+            shared * 100 >= 85 * now.len().max(then.len())
+        })
+}
+
+/// Fuses retrieval, recogniser and repetition.
+pub(super) fn confidence(ask: &Ask, found: &Ranking) -> f32 {
+    let heard = 0.6 + 0.4 * (ask.transcript.confidence / 0.75).clamp(0.0, 1.0);
+    let helped = if repeated(ask) { 0.6 } else { 1.0 };
+    found.confidence * heard * helped
 }
 
 /// Streams a reply; a cancelled asker gets only the decision.

@@ -251,3 +251,23 @@ fn a_turn_is_answered_in_well_under_ten_milliseconds() {
     println!("{} µs a light answer", each.as_micros());
     assert!(each < std::time::Duration::from_millis(10), "{each:?} a turn");
 }
+
+#[test]
+fn the_summary_of_an_angry_long_call_stays_short() {
+    let mind = mind();
+    let history = said(&[
+        (Who::Caller, "我的车上个星期送到你们服务中心去修空调到现在已经十天了还没有修好也没有人给我打电话"),
+        (Who::Bot, "维修进度可以在应用的工单里查看，"),
+        (Who::Caller, "你们什么态度我要投诉"),
+    ]);
+    let summary = mind.summarize(&history, Reason::Upset, Some("sip:13800138000@example.com"));
+    assert!(
+        summary.starts_with("来电138 0013 8000。问题：我的车上个星期送到你们服务中心去修空调"),
+        "{summary}"
+    );
+    assert!(
+        summary.contains("维修进度") && summary.contains("情绪激动") && summary.contains("投诉"),
+        "{summary}"
+    );
+    assert!(summary.chars().count() <= 75, "{} characters: {summary}", summary.chars().count());
+}

@@ -312,7 +312,7 @@ impl Shared {
         }
         // An answer that rests on no entry is worth little, however sure retrieval was.
         let rests = if sources.is_empty() { 0.3 } else { 0.7 + 0.3 * overlap.min(1.0) };
-        let confidence = self.light.confidence(ask, found).max(0.6 * overlap) * rests;
+        let confidence = light::confidence(ask, found).max(0.6 * overlap) * rests;
         let topic = match act {
             Act::Handoff(_) => "handoff".to_owned(),
             _ => topic.unwrap_or_else(|| "other".to_owned()),
@@ -330,13 +330,14 @@ async fn cancelled(ask: &Ask) {
 
 fn prompt(tenant: &Tenant, found: &Ranking, lang: Lang) -> String {
     let entries = tenant.knowledge.entries();
-    let knowledge: String = found
+    let knowledge: Vec<String> = found
         .hits
         .iter()
         .take(GIVEN)
         .map(|h| &entries[h.entry])
-        .map(|e| format!("- {}: {}\n", e.title(lang), e.answer(lang)))
+        .map(|e| format!("- {}: {}", e.title(lang), e.answer(lang)))
         .collect();
+    let knowledge = knowledge.join("\n");
     let forbidden = tenant.config.style.forbidden.join("、");
     match lang {
         Lang::Zh => format!(

@@ -82,17 +82,14 @@ fn measure(index: &Index, questions: &[(String, Option<usize>)]) -> Score {
         let ranking = index.search(question);
         let first = ranking.hits.first().map(|h| h.entry);
         let sure = ranking.confidence >= ANSWER;
-        match wanted {
-            Some(entry) => {
-                score.asked += 1.0;
-                score.right += f32::from(first == Some(*entry));
-                score.answered += f32::from(sure && first == Some(*entry));
-                score.wrongly += f32::from(sure && first != Some(*entry));
-            }
-            None => {
-                score.strange += 1.0;
-                score.refused += f32::from(!sure);
-            }
+        if let Some(entry) = wanted {
+            score.asked += 1.0;
+            score.right += f32::from(first == Some(*entry));
+            score.answered += f32::from(sure && first == Some(*entry));
+            score.wrongly += f32::from(sure && first != Some(*entry));
+        } else {
+            score.strange += 1.0;
+            score.refused += f32::from(!sure);
         }
     }
     score
@@ -153,16 +150,16 @@ fn fit_the_confidence() {
     let pool = pool(&tenant);
     let mut data = Vec::new();
     for percent in [0, 0, 10, 20, 30] {
-        for (question, wanted) in noisy(&questions, percent, &pool) {
+        for (number, (question, wanted)) in noisy(&questions, percent, &pool).into_iter().enumerate() {
             let (hits, features) = index.score(&question);
-            data.push((features, hits.first().map(|h| h.entry) == wanted && wanted.is_some()));
+            data.push((number, features, hits.first().map(|h| h.entry) == wanted && wanted.is_some()));
         }
     }
     let fit = |keep: &dyn Fn(usize) -> bool| {
         let mut w = [0.0_f32; 5];
         for _ in 0..20_000 {
             let mut gradient = [0.0_f32; 5];
-            for (_, (x, y)) in data.iter().enumerate().filter(|(i, _)| keep(*i)) {
+            for (_, x, y) in data.iter().filter(|(number, ..)| keep(*number)) {
                 let error = f32::from(*y) - logistic(&w, x);
                 for (g, x) in gradient.iter_mut().zip(x) {
                     *g += error * x;
@@ -176,12 +173,13 @@ fn fit_the_confidence() {
     };
     println!("all: {:?}", fit(&|_| true));
     let half = fit(&|i| i % 2 == 0);
-    let odd: Vec<_> = data.iter().enumerate().filter(|(i, _)| i % 2 == 1).map(|(_, d)| d).collect();
+    // Other questions than those of the fit, not only other corruptions of the same.
+    let odd: Vec<_> = data.iter().filter(|(number, ..)| number % 2 == 1).collect();
     let loss: f32 = odd
         .iter()
-        .map(|(x, y)| if *y { -logistic(&half, x).ln() } else { -(1.0 - logistic(&half, x)).ln() })
+        .map(|(_, x, y)| if *y { -logistic(&half, x).ln() } else { -(1.0 - logistic(&half, x)).ln() })
         .sum();
-    let agree = odd.iter().filter(|(x, y)| (logistic(&half, x) >= 0.5) == *y).count();
+    let agree = odd.iter().filter(|(_, x, y)| (logistic(&half, x) >= 0.5) == *y).count();
     println!(
         "held-out half: loss {:.3}, right side of 0.5 {agree} of {}",
         loss / odd.len() as f32,

@@ -4,7 +4,7 @@ use super::intent::Heard;
 use super::phrases::grouped;
 use super::slots;
 use super::tenant::Tenant;
-use super::text::{Lang, is_han, normalize, strip_fillers};
+use super::text::{Lang, is_han, normalize, strip_lead};
 use super::{Reason, Said, Who};
 
 /// Longest problem that is quoted, in characters.
@@ -20,7 +20,9 @@ pub(super) fn summarize(tenant: &Tenant, history: &[Said], reason: Reason, calle
     if said.last().and_then(|t| Lang::of(t)) == Some(Lang::En) {
         parts.push("客户说英语".to_owned());
     }
-    match said.iter().rev().find_map(|t| problem(tenant, t, reason)) {
+    // What is wrong helps the seat more than how angrily it was said.
+    let told = said.iter().rev().find_map(|t| problem(tenant, t, false));
+    match told.or_else(|| said.iter().rev().find_map(|t| problem(tenant, t, true))) {
         Some(problem) => parts.push(format!("问题：{problem}")),
         None => parts.push("没有说明问题".to_owned()),
     }
@@ -59,15 +61,15 @@ pub(super) fn summarize(tenant: &Tenant, history: &[Said], reason: Reason, calle
 }
 
 /// `text` as a problem in the caller's words; [`None`] if it tells none (a yes, a number, a wish for a person …).
-fn problem(tenant: &Tenant, text: &str, reason: Reason) -> Option<String> {
+/// Anger counts only if `angry`.
+fn problem(tenant: &Tenant, text: &str, angry: bool) -> Option<String> {
     let heard = Heard::new(text);
     let digits = text.chars().filter(|c| c.is_ascii_digit() || "零一二三四五六七八九幺".contains(*c)).count();
     let length = text.chars().filter(|c| is_han(*c) || c.is_ascii_alphabetic()).count();
-    let speaks_of_it = matches!(reason, Reason::Upset | Reason::Safety);
     let none = heard.small_talk().is_some()
         || tenant.lexicon.is_backchannel(text)
         || heard.wants_person(tenant)
-        || (heard.upset(tenant) && !speaks_of_it)
+        || (!angry && heard.upset(tenant))
         || (length <= 5 && slots::yes_no(text).is_some())
         || heard.text() == "我要投诉"
         || digits * 2 > length
@@ -75,7 +77,8 @@ fn problem(tenant: &Tenant, text: &str, reason: Reason) -> Option<String> {
     if none {
         return None;
     }
-    let words = strip_fillers(&normalize(text));
-    let limit = if Lang::of(&words) == Some(Lang::En) { 3 * PROBLEM } else { PROBLEM };
+    let normal = normalize(text);
+    let words = strip_lead(&normal);
+    let limit = if Lang::of(words) == Some(Lang::En) { 3 * PROBLEM } else { PROBLEM };
     Some(words.chars().take(limit).collect())
 }

@@ -120,6 +120,7 @@ pub struct Danger {
 
 /// Words that betray an intent.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Cues {
     /// Matched by character, anywhere.
     #[serde(default)]
@@ -247,5 +248,10 @@ mod tests {
         std::fs::write(dir.path().join("x/tenant.toml"), "name = \"x\"\nnam = 3\n").expect("a file in it");
         let error = Tenant::load("x", Some(dir.path())).expect_err("the file is wrong").to_string();
         assert!(error.contains("tenant.toml:2:"), "{error}");
+        let whole = Source::Embedded("nev".into()).read("tenant.toml").expect("the reference tenant has one");
+        let typo = whole.replacen("phrases = [", "frases = [", 1);
+        std::fs::write(dir.path().join("x/tenant.toml"), typo).expect("a file in it");
+        let error = Tenant::load("x", Some(dir.path())).expect_err("one key is misspelt").to_string();
+        assert!(error.contains("frases"), "{error}");
     }
 }

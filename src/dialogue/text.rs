@@ -143,6 +143,15 @@ pub fn strip_fillers(normalized: &str) -> String {
     if out.chars().count() >= 2 { out } else { normalized.to_owned() }
 }
 
+/// `normalized` without the fillers before its first word of weight; unchanged if nothing would remain.
+pub fn strip_lead(normalized: &str) -> &str {
+    let mut rest = normalized;
+    while let Some(after) = FILLERS.iter().find_map(|f| rest.strip_prefix(f)) {
+        rest = after;
+    }
+    if rest.is_empty() { normalized } else { rest }
+}
+
 /// The syllables of the Chinese characters of `text`; everything else is skipped.
 pub fn syllables(text: &str) -> Vec<Syllable> {
     text.chars().filter_map(Syllable::of).collect()

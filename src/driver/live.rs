@@ -50,7 +50,9 @@ pub async fn run<L: Leg>(
     loop {
         while let Some(command) = commands.pop_front() {
             match (command, &surroundings.line) {
-                (Command::DialSeat { attempt, target }, Some(line)) => seat = Some(Seat::dial(line, attempt, target)),
+                (Command::DialSeat { attempt, target }, Some(line)) => {
+                    seat = Some(Seat::dial(line, attempt, target));
+                }
                 (Command::DialSeat { attempt, .. }, None) => {
                     let news = SeatNews::Failed(HandoffOutcome::Unreachable);
                     commands.extend(session.handle(clock.now(), Input::Seat { attempt, news }));

@@ -130,6 +130,11 @@ impl Session {
         self.outstanding
     }
 
+    /// Where news from outside may be sent.
+    pub fn inbox(&self) -> mpsc::UnboundedSender<Input> {
+        self.replies.clone()
+    }
+
     /// True once the call has ended.
     pub fn is_over(&self) -> bool {
         self.call.is_over()
@@ -167,7 +172,9 @@ impl Session {
                 reply: Box::new(move |result| send(Input::Transcript { id, purpose, result })),
             }),
             Output::Think { turn, ask } => {
-                self.services.mind.think(*ask, Box::new(move |thought| send(Input::Thought { turn, thought })));
+                self.services
+                    .mind
+                    .think(*ask, Box::new(move |thought| send(Input::Thought { turn, thought })));
             }
             Output::Synthesize { id, text, cancelled } => self.services.tts.speak(Request {
                 text,
@@ -187,7 +194,8 @@ impl Session {
 /// True for the last reply to a request.
 fn is_last_reply(input: &Input) -> bool {
     match input {
-        Input::Transcript { purpose: Purpose::Final | Purpose::Partial, .. } | Input::CallbackStored { .. } => true,
+        Input::Transcript { purpose: Purpose::Final | Purpose::Partial, .. }
+        | Input::CallbackStored { .. } => true,
         Input::Thought { thought, .. } => matches!(thought, Thought::Decided(_)),
         Input::Speech { piece, .. } => matches!(piece, Piece::Done | Piece::Failed(_)),
         _ => false,

@@ -24,7 +24,9 @@ pub enum Error {
         name: String,
     },
     /// The device does not do what is needed.
-    #[error("the {what} does not take 16-bit mono at 16 kHz: {source}; on ALSA name a `plug` device, which converts")]
+    #[error(
+        "the {what} does not take 16-bit mono at 16 kHz: {source}; on ALSA name a `plug` device, which converts"
+    )]
     Open {
         /// Microphone or speaker.
         what: &'static str,

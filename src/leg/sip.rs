@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use nightline_sip::rtp::{Law, MediaConfig, MediaPort, MediaSession, MediaStats, PortError};
 use nightline_sip::{
-    Codec, Dial, Endpoint, FailCause, IncomingCall, LocalMedia, MediaParams, OutgoingEvent, Session, SessionEvent,
+    Codec, Dial, Endpoint, FailCause, IncomingCall, LocalMedia, MediaParams, OutgoingEvent, Session,
+    SessionEvent,
 };
 
 use super::{Leg, LegEvent};
 use crate::call::event::HandoffOutcome;
 use crate::clock::{Clock, Time};
 use crate::media::Frame;
-use crate::media::resample::Converter;
+use crate::media::wire::{FromWire, ToWire};
 use crate::record::MediaRecord;
 
 /// How long a key that we press sounds.
@@ -110,8 +111,11 @@ impl Line {
 
     fn media(&self) -> Result<(MediaPort, LocalMedia), Error> {
         let port = MediaPort::bind(self.bind, self.ports.clone())?;
-        let local =
-            LocalMedia { ip: self.advertised, port: port.local().port(), codecs: vec![Codec::Pcma, Codec::Pcmu] };
+        let local = LocalMedia {
+            ip: self.advertised,
+            port: port.local().port(),
+            codecs: vec![Codec::Pcma, Codec::Pcmu],
+        };
         Ok((port, local))
     }
 }
@@ -123,23 +127,28 @@ pub struct SipLeg {
     codec: Codec,
     held: bool,
     clock: Clock,
-    to_wire: Converter,
-    from_wire: Converter,
+    to_wire: ToWire,
+    from_wire: FromWire,
 }
 
 impl SipLeg {
     fn new(session: Session, port: MediaPort, clock: Clock) -> Self {
         let params = session.media();
-        let media = MediaSession::new(clock.instant(clock.now()), port, media_config(&params));
+        let media = MediaSession::new(clock.instant(clock.now()), port, media_config(params));
         Self {
-            held: is_held(&params),
+            held: is_held(params),
             codec: params.codec,
             session,
             media,
             clock,
-            to_wire: Converter::house_to_wire(),
-            from_wire: Converter::wire_to_house(),
+            to_wire: ToWire::default(),
+            from_wire: FromWire::default(),
         }
+    }
+
+    /// The clock by which [`Leg::pull`] and [`Leg::push`] are called.
+    pub fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// Presses a key (RFC 4733, or SIP INFO if the far end does not take events).
@@ -172,11 +181,11 @@ impl Leg for SipLeg {
         let now = self.clock.instant(now);
         self.media.drain(now);
         let pulled = self.media.pull(now);
-        self.from_wire.from_wire(&pulled.samples)
+        self.from_wire.convert(&pulled.samples)
     }
 
     fn push(&mut self, now: Time, frame: &Frame) {
-        let samples = self.to_wire.to_wire(frame);
+        let samples = self.to_wire.convert(frame);
         self.media.push(self.clock.instant(now), &samples);
     }
 
@@ -208,7 +217,9 @@ impl Leg for SipLeg {
     }
 
     fn last_heard(&self) -> Option<Time> {
-        self.media.last_packet().map(|at| Time::ZERO + at.saturating_duration_since(self.clock.instant(Time::ZERO)))
+        self.media
+            .last_packet()
+            .map(|at| Time::ZERO + at.saturating_duration_since(self.clock.instant(Time::ZERO)))
     }
 
     fn media(&self) -> MediaRecord {
@@ -236,8 +247,9 @@ fn media_config(params: &MediaParams) -> MediaConfig {
     MediaConfig {
         remote: params.remote,
         law: match params.codec {
-            Codec::Pcma => Law::A,
             Codec::Pcmu => Law::Mu,
+            // We offer nothing but G.711.
+            _ => Law::A,
         },
         payload_type: params.payload_type,
         dtmf_payload_type: params.dtmf_payload_type,

@@ -1,6 +1,8 @@
 //! Plain DSP on plain samples: frames, resampling, voice activity, levels. No sockets, no clock, no tasks.
 
+pub mod resample;
 pub mod vad;
+pub mod wire;
 
 /// Samples a second everywhere inside Nightline. Legs resample from and to their codec's rate.
 pub const RATE: u32 = 16_000;

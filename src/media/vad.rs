@@ -4,6 +4,20 @@
 //! in ten), so its probability is weighed by how far the frame stands out of the noise floor, which is tracked by the minima
 //! of the energy (after Martin, "Noise power spectral density estimation based on optimal smoothing and minimum statistics",
 //! 2001, reduced to one band). [`Activity`] turns probabilities into edges.
+//!
+//! Measured on 40 synthetic telephone utterances (A-law; coloured noise, some of it humming or pulsing; voices that nothing
+//! was trained on), area under the curve and true/false positive rate of frames at 0.5; then the onset by [`Activity`]'s
+//! defaults after the first frame within 30 dB of the loudest, and false starts in 122 s of pauses:
+//!
+//! | noise | earshot alone | with the noise floor | onset, median / p95 | false starts |
+//! |---|---|---|---|---|
+//! | none | .984 .96/.04 | .988 .96/.03 | 130 / 300 ms | 0 |
+//! | 20 dB | .969 .94/.05 | .983 .93/.03 | 140 / 322 ms | 1 |
+//! | 10 dB | .934 .90/.08 | .958 .85/.04 | 180 / 595 ms | 2 |
+//! | 5 dB | .865 .80/.22 | .907 .68/.06 | 160 / 1320 ms, 2 of 40 missed | 18 |
+//!
+//! Steady noise alone is rejected once its floor is known. Noise that swings by 10 dB is not: of ten half-minutes of
+//! noise alone, three were taken for speech most of the time (earshot alone: six).
 
 use std::collections::VecDeque;
 
@@ -25,6 +39,7 @@ pub struct Vad {
     filled: usize,
     probability: f32,
     floor: NoiseFloor,
+    recent: [f32; HOLD],
 }
 
 impl Default for Vad {
@@ -42,6 +57,7 @@ impl Vad {
             filled: 0,
             probability: 0.0,
             floor: NoiseFloor::default(),
+            recent: [-100.0; HOLD],
         }
     }
 
@@ -65,12 +81,12 @@ impl Vad {
         if answers > 0 {
             self.probability = sum / f32::from(answers);
         }
-        let above = self.floor.push(energy_db);
-        let gate = if energy_db < INAUDIBLE_DB {
-            0.0
-        } else {
-            ((above - CLOSED_DB) / (OPEN_DB - CLOSED_DB)).clamp(0.0, 1.0)
-        };
+        let floor = self.floor.push(energy_db);
+        self.recent.rotate_left(1);
+        self.recent[HOLD - 1] = energy_db;
+        let loudest = self.recent.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let open = ((loudest - floor - CLOSED_DB) / (OPEN_DB - CLOSED_DB)).clamp(0.0, 1.0);
+        let gate = if loudest < INAUDIBLE_DB { 0.0 } else { open };
         Voice { probability: self.probability * gate, energy_db }
     }
 
@@ -82,6 +98,9 @@ impl Vad {
 
 /// Samples that the network takes at a time.
 const NETWORK_FRAME: usize = 256;
+/// The loudest of so many last frames is compared with the noise floor: a consonant is as quiet as the noise, the vowel beside
+/// it is not.
+const HOLD: usize = 5;
 /// A frame this far above the noise floor, or less, is noise.
 const CLOSED_DB: f32 = 3.0;
 /// A frame this far above the noise floor, or more, is judged by the network alone.
@@ -116,7 +135,7 @@ impl Default for NoiseFloor {
 }
 
 impl NoiseFloor {
-    /// Takes in a frame's energy; returns how far it is above the floor, in dB.
+    /// Takes in a frame's energy; returns the floor in dB, far below everything while it is not known yet.
     fn push(&mut self, energy_db: f32) -> f32 {
         self.smooth_db =
             if self.frames == 0 { energy_db } else { self.smooth_db + 0.4 * (energy_db - self.smooth_db) };
@@ -129,7 +148,7 @@ impl NoiseFloor {
         }
         let lowest = self.minima.iter().copied().fold(self.current, f32::min);
         self.level_db = lowest.max(-80.0);
-        if self.frames < STRETCH { f32::INFINITY } else { energy_db - self.level_db }
+        if self.frames < STRETCH { f32::NEG_INFINITY } else { self.level_db }
     }
 }
 
@@ -163,9 +182,9 @@ pub struct Hysteresis {
 }
 
 impl Default for Hysteresis {
-    /// Three of four frames at 0.6 begin (60 ms at best); five frames (100 ms) below 0.35 end.
+    /// Three of four frames at 0.5 begin (60 ms at best); five frames (100 ms) below 0.3 end.
     fn default() -> Self {
-        Self { on: 0.6, off: 0.35, votes: 3, window: 4, hang: 5 }
+        Self { on: 0.5, off: 0.3, votes: 3, window: 4, hang: 5 }
     }
 }
 

@@ -242,6 +242,11 @@ impl Fixture {
         })
     }
 
+    /// ISO 639-1 code of the caller's language.
+    pub fn language(&self) -> &'static str {
+        if self.language == "en" { "en" } else { "zh" }
+    }
+
     /// All fixtures of a folder, by name.
     pub fn load_all(folder: &Path) -> Result<Vec<Self>, Error> {
         let unreadable = |error| Error::Unreadable { file: folder.display().to_string(), error };

@@ -17,7 +17,7 @@ use crate::call::event::{HandoffOutcome, LegId};
 use crate::call::{Input, SeatNews};
 use crate::clock::{Clock, Time};
 use crate::driver::{Command, Session};
-use crate::media::resample::Converter;
+use crate::media::wire::{FromWire, ToWire};
 use crate::media::{FRAME_TIME, Frame};
 use crate::qa::{CallerReport, ScriptedCaller, Seat};
 use crate::record::MediaRecord;
@@ -67,8 +67,7 @@ pub fn run(
 ) -> Outcome {
     let base = Clock::start();
     let network = caller.fixture().network;
-    let weather =
-        Weather { loss: network.loss, delay: network.delay, jitter: network.jitter, burst: 1.0 };
+    let weather = Weather { loss: network.loss, delay: network.delay, jitter: network.jitter, burst: 1.0 };
     let mut up = Line::new(base, weather, network.seed);
     let mut down = Line::new(base, weather, network.seed.wrapping_add(1));
     let mut seat = SimSeat { script: caller.fixture().seat, ..SimSeat::default() };
@@ -137,8 +136,8 @@ fn delay(input: &Input, delays: Delays) -> Duration {
 /// One direction of the caller's RTP.
 struct Line {
     clock: Clock,
-    down: Converter,
-    up: Converter,
+    down: ToWire,
+    up: FromWire,
     sender: Sender,
     network: Network,
     receiver: Receiver,
@@ -156,8 +155,8 @@ impl Line {
         };
         Self {
             clock,
-            down: Converter::house_to_wire(),
-            up: Converter::wire_to_house(),
+            down: ToWire::default(),
+            up: FromWire::default(),
             sender: Sender::new(Law::A, PAYLOAD_TYPE, Some(DTMF_PAYLOAD_TYPE)),
             network: Network::new(weather, seed),
             receiver: Receiver::new(clock.instant(Time::ZERO), from, accepts),
@@ -173,7 +172,7 @@ impl Line {
 
     fn send(&mut self, now: Time, frame: &Frame) {
         let mut packet = [0; MAX_PACKET];
-        let wire = self.down.to_wire(frame);
+        let wire = self.down.convert(frame);
         let length = self.sender.frame(self.clock.instant(now), &wire, &mut packet);
         self.network.send(now, &packet[..length]);
     }
@@ -183,7 +182,7 @@ impl Line {
             // What is rejected is counted by the receiver.
             let _ = self.receiver.packet(self.clock.instant(at), self.from, &packet);
         }
-        self.up.from_wire(&self.receiver.pull(self.clock.instant(now)).samples)
+        self.up.convert(&self.receiver.pull(self.clock.instant(now)).samples)
     }
 
     fn media(&self) -> MediaRecord {

@@ -97,8 +97,12 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_weather() {
-        let weather =
-            Weather { loss: 0.05, delay: Duration::from_millis(30), jitter: Duration::from_millis(60), burst: 3.0 };
+        let weather = Weather {
+            loss: 0.05,
+            delay: Duration::from_millis(30),
+            jitter: Duration::from_millis(60),
+            burst: 3.0,
+        };
         assert_eq!(run(weather, 7), run(weather, 7));
         assert_ne!(run(weather, 7).0, run(weather, 8).0);
     }
@@ -114,7 +118,11 @@ mod tests {
 
     #[test]
     fn jitter_reorders_and_never_makes_a_packet_early() {
-        let weather = Weather { delay: Duration::from_millis(30), jitter: Duration::from_millis(60), ..Weather::default() };
+        let weather = Weather {
+            delay: Duration::from_millis(30),
+            jitter: Duration::from_millis(60),
+            ..Weather::default()
+        };
         let (packets, _) = run(weather, 3);
         let numbers: Vec<u32> =
             packets.iter().map(|(_, p)| u32::from_be_bytes([p[0], p[1], p[2], p[3]])).collect();

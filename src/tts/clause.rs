@@ -97,12 +97,11 @@ fn mark(c: &[char], at: usize) -> Mark {
     let digit_before = before.is_some_and(|c| c.is_ascii_digit());
     match c[at] {
         '。' | '！' | '？' | '；' | '…' | '\n' => Mark::Sentence,
-        '，' | '、' => Mark::Comma,
         // 12：30 is a time.
         '：' if digit_before => {
             behind(c, at, |next| if next.is_ascii_digit() { Mark::None } else { Mark::Comma })
         }
-        '：' => Mark::Comma,
+        '，' | '、' | '：' => Mark::Comma,
         '!' | '?' | ';' => behind(c, at, |next| {
             // A question mark inside an address is part of it.
             if next.is_ascii_alphanumeric() || next == '=' { Mark::None } else { Mark::Sentence }

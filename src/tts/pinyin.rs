@@ -191,7 +191,7 @@ impl Reader {
                 out.extend(reading.iter().cloned());
                 at += reading.len();
             } else {
-                out.push(self.single(c, at, run));
+                out.push(self.single(c, at, run, boundary(at) && boundary(at + 1)));
                 at += 1;
             }
         }
@@ -201,8 +201,8 @@ impl Reader {
         out
     }
 
-    /// The reading of one character, by its neighbours where that decides.
-    fn single(&self, c: &[char], at: usize, run: &Range<usize>) -> String {
+    /// The reading of one character, by its neighbours where that decides; `word`: it is a word of its own.
+    fn single(&self, c: &[char], at: usize, run: &Range<usize>, word: bool) -> String {
         let before = (at > run.start).then(|| c[at - 1]);
         let after = (at + 1 < run.end).then(|| c[at + 1]);
         let number =
@@ -211,7 +211,9 @@ impl Reader {
             (b, '只', _) if number(b) => return "zhi1".to_owned(),
             (b, '行', _) if number(b) => return "hang2".to_owned(),
             // 慢慢地: a doubled word before it makes it the adverb's particle.
-            (Some(b), '地', Some(_)) if at >= run.start + 2 && c[at - 2] == b => return "de5".to_owned(),
+            (Some(b), '地', Some(_)) if word && at >= run.start + 2 && c[at - 2] == b => {
+                return "de5".to_owned();
+            }
             (Some(b), '得', _) if "不必总也又非".contains(b) => return "dei3".to_owned(),
             _ => {}
         }

@@ -98,6 +98,6 @@ mod tests {
     #[test]
     fn silence_alone_gives_nothing() {
         assert!(sounding(&[0.001; 500]).is_empty());
-        assert!(Trimmer::default().push(&[0.001; 5000]).is_empty());
+        assert!(Trimmer::default().push(&vec![0.001; 5000]).is_empty());
     }
 }

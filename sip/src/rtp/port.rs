@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
 
 /// Expedited forwarding (RFC 3246), as the upper six bits of the traffic class.
@@ -81,6 +81,14 @@ impl MediaPort {
             }
         }
         Err(PortError::Exhausted { ip, first, last })
+    }
+
+    /// Sends at once or not at all.
+    ///
+    /// Past the async runtime: its own `try_send_to` refuses until the runtime has seen the socket writable, which
+    /// would cost a call its first packets.
+    pub(super) fn send(socket: &UdpSocket, packet: &[u8], to: SocketAddr) -> io::Result<()> {
+        SockRef::from(socket).send_to(packet, &to.into()).map(|_| ())
     }
 
     /// The address of the RTP socket, for the SDP.

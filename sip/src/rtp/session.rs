@@ -110,7 +110,7 @@ impl MediaSession {
         self.drain(now());
     }
 
-    /// Takes what has come, without waiting.
+    /// Takes what has come since the runtime last looked, without waiting; at most 64 datagrams of a kind.
     pub fn drain(&mut self, now: Instant) {
         let mut datagram = [0; DATAGRAM];
         for _ in 0..TURN {
@@ -171,7 +171,7 @@ impl MediaSession {
         }
         let mut packet = [0; MAX_PACKET];
         let length = self.sender.frame(now, audio, &mut packet);
-        if let Err(error) = self.port.rtp.try_send_to(&packet[..length], self.receiver.destination()) {
+        if let Err(error) = MediaPort::send(&self.port.rtp, &packet[..length], self.receiver.destination()) {
             self.send_dropped += 1;
             tracing::trace!(%error, "media packet not sent");
         }
@@ -215,7 +215,7 @@ impl MediaSession {
     fn send_rtcp(&self, packet: &[u8]) {
         let rtp = self.receiver.destination();
         let remote = self.rtcp_remote.or_else(|| Some(SocketAddr::new(rtp.ip(), rtp.port().checked_add(1)?)));
-        if let Some(Err(error)) = remote.map(|remote| self.port.rtcp.try_send_to(packet, remote)) {
+        if let Some(Err(error)) = remote.map(|remote| MediaPort::send(&self.port.rtcp, packet, remote)) {
             tracing::trace!(%error, "RTCP packet not sent");
         }
     }

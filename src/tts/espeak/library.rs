@@ -13,6 +13,9 @@ use super::Error;
 /// Samples a second of every espeak-ng voice.
 pub(super) const ESPEAK_RATE: u32 = 22_050;
 
+/// Of 100: at 100 the engine clips its loudest vowels itself.
+const VOLUME: c_int = 55;
+
 const NAMES: [&str; 3] = ["libespeak-ng.so.1", "libespeak-ng.so", "libespeak-ng.1.dylib"];
 
 // From speak_lib.h.
@@ -21,6 +24,7 @@ const INITIALIZE_DONT_EXIT: c_int = 0x8000;
 const POS_CHARACTER: c_int = 1;
 const CHARS_UTF8: c_uint = 1;
 const PARAMETER_RATE: c_int = 1;
+const PARAMETER_VOLUME: c_int = 2;
 const PARAMETER_PITCH: c_int = 3;
 const PARAMETER_RANGE: c_int = 4;
 const EVENT_LIST_TERMINATED: c_int = 0;
@@ -82,9 +86,9 @@ pub(super) struct Library {
     set_voice: SetVoiceByName,
     set_parameter: SetParameter,
     synth: Synth,
-    tuned: Option<Tuning>,
+    current: Option<Tuning>,
     /// Keeps the functions above valid; dropped last.
-    _library: libloading::Library,
+    _handle: libloading::Library,
 }
 
 thread_local! {
@@ -133,7 +137,7 @@ fn start(library: libloading::Library) -> Result<Library, Error> {
     }
     // SAFETY: `collect` has the type that the library calls and lives as long as the process.
     unsafe { set_callback(collect) };
-    Ok(Library { set_voice, set_parameter, synth, tuned: None, _library: library })
+    Ok(Library { set_voice, set_parameter, synth, current: None, _handle: library })
 }
 
 impl Library {
@@ -166,10 +170,10 @@ impl Library {
     }
 
     fn tune(&mut self, tuning: &Tuning) -> Result<(), Error> {
-        if self.tuned.as_ref() == Some(tuning) {
+        if self.current.as_ref() == Some(tuning) {
             return Ok(());
         }
-        self.tuned = None;
+        self.current = None;
         let name = CString::new(tuning.name.as_str()).map_err(|_| Error::NoVoice(tuning.name.clone()))?;
         // SAFETY: a NUL-terminated name; the library copies it.
         if unsafe { (self.set_voice)(name.as_ptr()) } != 0 {
@@ -177,6 +181,7 @@ impl Library {
         }
         for (parameter, value) in [
             (PARAMETER_RATE, c_int::from(tuning.rate)),
+            (PARAMETER_VOLUME, VOLUME),
             (PARAMETER_PITCH, c_int::from(tuning.pitch)),
             (PARAMETER_RANGE, c_int::from(tuning.range)),
         ] {
@@ -186,7 +191,7 @@ impl Library {
                 return Err(Error::Engine(status));
             }
         }
-        self.tuned = Some(tuning.clone());
+        self.current = Some(tuning.clone());
         Ok(())
     }
 }

@@ -214,7 +214,7 @@ async fn a_server_that_stalls_in_the_middle_fails() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_never_answers_fails_in_time() {
-    let dir = server(|| std::future::pending::<Response>()).await;
+    let dir = server(std::future::pending::<Response>).await;
     let pieces = spoken_by(&dir, "好的。").await;
     assert!(matches!(&pieces[..], [Piece::Failed(why)] if why.contains("1000 ms")), "{pieces:?}");
 }
@@ -237,7 +237,7 @@ async fn a_refusal_and_an_empty_answer_and_no_server_fail_with_the_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelling_ends_a_request_to_a_silent_server_at_once() {
-    let dir = server(|| std::future::pending::<Response>()).await;
+    let dir = server(std::future::pending::<Response>).await;
     let options = Options { voices: Some(dir.path().to_owned()), ..Options::default() };
     let mouth = Mouth::open(&["remote"], &options).unwrap();
     let (heard, cancelled) = ask(&mouth, "remote", "好的。");

@@ -84,7 +84,7 @@ pub(super) fn unit_at(c: &[char], at: usize) -> Option<Unit> {
     UNITS.iter().find_map(|&(written, zh, en)| {
         let len = written.chars().count();
         let here = c.get(start..start + len)?;
-        let ends = !c.get(start + len).is_some_and(|c| c.is_ascii_alphanumeric());
+        let ends = !c.get(start + len).is_some_and(char::is_ascii_alphanumeric);
         (here.iter().copied().eq(written.chars()) && (ends || !written.is_ascii())).then_some(Unit {
             end: start + len,
             zh,

@@ -226,7 +226,7 @@ fn one_by_one(c: &[char], start: usize, end: usize) -> Vec<Part> {
 fn vehicle(c: &[char], at: usize) -> Option<Vec<Part>> {
     let end = run(c, at, |c| c.is_ascii_uppercase() || c.is_ascii_digit());
     let mixed =
-        c[at..end].iter().any(|c| c.is_ascii_digit()) && c[at..end].iter().any(|c| c.is_ascii_uppercase());
+        c[at..end].iter().any(char::is_ascii_digit) && c[at..end].iter().any(char::is_ascii_uppercase);
     (end == at + 17 && mixed).then(|| one_by_one(c, at, end))
 }
 
@@ -569,17 +569,13 @@ fn sign(c: &[char], at: usize) -> String {
         '@' if alnum(before) => "艾特",
         '%' => "百分号",
         '℃' => "度",
-        '#' | '*' | '_' | '`' | '"' | '“' | '”' | '‘' | '’' | '「' | '」' | '『' | '』' | '《' | '》'
-        | '<' | '>' | '^' | '|' | '\\' | '+' | '@' | '·' | '•' | '【' | '】' | '[' | ']' | '{' | '}' => {
-            ""
-        }
-        '\'' if !latin(before) => "",
+        '\'' if latin(before) => "'",
         '（' | '(' => "，",
-        '）' | ')' if after.is_some_and(|c| c.is_alphanumeric()) => "，",
-        '）' | ')' => "",
-        other if other.is_alphanumeric() || ",.!?;:，。！？；：、…'$€£¥".contains(other) => {
+        '）' | ')' if after.is_some_and(char::is_alphanumeric) => "，",
+        other if other.is_alphanumeric() || ",.!?;:，。！？；：、…$€£¥".contains(other) => {
             return other.to_string();
         }
+        // Quotes, brackets and the like are not spoken.
         _ => "",
     };
     said.to_owned()

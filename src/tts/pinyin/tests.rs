@@ -87,6 +87,7 @@ fn tricky_sentences_are_read_right() {
         ("麻烦您说一说", "ma2 fan5 nin2 shuo1 yi5 shuo1"),
         ("放假期间照常营业", "fang4 jia4 qi1 jian1 zhao4 chang2 ying2 ye4"),
         ("便宜多少", "pian2 yi5 duo1 shao5"),
+        ("看看地图和具体地址", "kan4 kan4 di4 tu2 he2 ju4 ti3 di4 zhi3"),
         ("目的地没有信号", "mu4 di4 di4 mei2 you3 xin4 hao4"),
     ];
     let wrong: Vec<String> = cases

@@ -1,0 +1,305 @@
+//! What the peer asks within a dialog: re-INVITE, UPDATE, INFO, REFER, NOTIFY, OPTIONS, PRACK, BYE.
+
+use std::time::{Duration, Instant};
+
+use super::call::{Call, Phase, SessionTimer, TimerOffer};
+use super::incoming::{accept_timer, not_acceptable, read_offer};
+use super::{Agent, CallEvent, EndReason, SUPPORTED, TimerKind, sdp_body, unsupported};
+use crate::message::{self, ALLOW, Headers, Method, NameAddr, Reply, Request, SipUri};
+use crate::stack::{Flow, ServerTx, Stack};
+
+/// How long the application may think about a REFER.
+const REFER_LIFE: Duration = Duration::from_secs(180);
+
+impl<S: Stack> Agent<S> {
+    /// A request with both tags of a dialog that we have.
+    pub(super) fn in_dialog(&mut self, now: Instant, tx: ServerTx, request: &Request, _flow: Flow, id: u64) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let number = message::cseq(&request.headers).map_or(0, |(number, _)| number);
+        if call.dialog.remote_cseq.is_some_and(|last| number <= last) {
+            return self.answer_with(now, tx, Reply::new(500).because("Request Out Of Order"));
+        }
+        call.dialog.remote_cseq = Some(number);
+        if matches!(call.phase, Phase::Over) {
+            let code = if request.method == Method::Bye { 200 } else { 481 };
+            return self.answer_with(now, tx, Reply::new(code));
+        }
+        if let Some(reply) = unsupported(&request.headers) {
+            return self.answer_with(now, tx, reply);
+        }
+        match request.method {
+            Method::Invite => self.reinvited(now, tx, request, id, number),
+            Method::Update => self.updated(now, tx, request, id),
+            Method::Bye => self.hung_up(now, tx, request, id),
+            Method::Info => self.informed(now, tx, request, id),
+            Method::Refer => self.referred(now, tx, request, id, number),
+            Method::Notify => self.notified(now, tx, request, id),
+            Method::Prack => self.pracked(now, tx, request, id),
+            Method::Options => {
+                let reply = self.capabilities();
+                self.answer_with(now, tx, reply);
+            }
+            Method::Ack | Method::Cancel | Method::Other(_) => self.answer_with(now, tx, Reply::new(405)),
+        }
+    }
+
+    /// Whether another offer may come now (RFC 3261 §14.2, RFC 3311 §5.2).
+    fn may_offer(call: &Call) -> Result<(), u16> {
+        match &call.phase {
+            // The offer of the first INVITE is not answered yet, or ours is.
+            Phase::Incoming(_) => Err(500),
+            Phase::Outgoing(_) | Phase::Over => Err(491),
+            Phase::Up if call.unacked.is_some() || call.asking.is_some() => Err(491),
+            Phase::Up => Ok(()),
+        }
+    }
+
+    fn reinvited(&mut self, now: Instant, tx: ServerTx, request: &Request, id: u64, number: u32) {
+        let Some(call) = self.calls.get(&id) else { return };
+        if let Err(code) = Self::may_offer(call) {
+            return self.answer_with(now, tx, Reply::new(code));
+        }
+        let timer = TimerOffer::read(&request.headers);
+        if let Some(reply) = self.interval_too_small(&timer) {
+            return self.answer_with(now, tx, reply);
+        }
+        let offer = match sdp_body(&request.headers, &request.body) {
+            Ok(offer) => offer,
+            Err(reply) => return self.answer_with(now, tx, reply),
+        };
+        match self.described(now, tx, id, offer.as_deref(), &request.headers) {
+            Some(mut reply) => {
+                let offered = offer.is_none();
+                if offered {
+                    let Some(body) = self.our_offer(id) else { return };
+                    reply = reply.body("application/sdp", body);
+                }
+                self.send_ok(now, id, tx, number, reply, offered, false);
+            }
+            None => tracing::debug!("a re-INVITE was refused; the call goes on as it was"),
+        }
+    }
+
+    fn updated(&mut self, now: Instant, tx: ServerTx, request: &Request, id: u64) {
+        let Some(call) = self.calls.get(&id) else { return };
+        let offer = match sdp_body(&request.headers, &request.body) {
+            Ok(offer) => offer,
+            Err(reply) => return self.answer_with(now, tx, reply),
+        };
+        // Before the ACK that answers our offer, or while another exchange runs, there is no room for an offer.
+        let busy = match &call.phase {
+            Phase::Up
+                if call.unacked.as_ref().is_some_and(|unacked| !unacked.offered) && call.asking.is_none() =>
+            {
+                Ok(())
+            }
+            _ => Self::may_offer(call),
+        };
+        if offer.is_some()
+            && let Err(code) = busy
+        {
+            return self.answer_with(now, tx, Reply::new(code));
+        }
+        if let Some(reply) = self.interval_too_small(&TimerOffer::read(&request.headers)) {
+            return self.answer_with(now, tx, reply);
+        }
+        if let Some(reply) = self.described(now, tx, id, offer.as_deref(), &request.headers) {
+            self.answer_with(now, tx, reply);
+        }
+    }
+
+    /// Takes a new description and a session refresh: the 200, or `None` if it has been refused already.
+    fn described(
+        &mut self,
+        now: Instant,
+        tx: ServerTx,
+        id: u64,
+        offer: Option<&[u8]>,
+        headers: &Headers,
+    ) -> Option<Reply> {
+        let (min_se, session_expires) = (self.min_se(), self.config.session_expires);
+        let call = self.calls.get_mut(&id)?;
+        let mut body = None;
+        let mut changed = None;
+        if let (Some(offer), Some(local)) = (offer, &call.local) {
+            let origin = crate::sdp::Origin { version: call.origin.version + 1, ..call.origin };
+            match read_offer(offer).and_then(|offer| offer.answer(local, origin, call.wish)) {
+                Ok((text, media)) => {
+                    call.origin = origin;
+                    body = Some(text);
+                    if call.media.as_ref() != Some(&media) {
+                        call.media = Some(media.clone());
+                        changed = Some(media);
+                    }
+                }
+                Err(error) => {
+                    let reply = not_acceptable(&error, &call.dialog.flow);
+                    self.answer_with(now, tx, reply);
+                    return None;
+                }
+            }
+        }
+        call.dialog.retarget(headers);
+        if headers.get("Allow").is_some() {
+            call.peer_updates = headers.lists("Allow", "UPDATE");
+        }
+        let contact = Self::contact(&call.dialog.flow);
+        let mut reply =
+            Reply::new(200).header("Contact", contact).header("Allow", ALLOW).header("Supported", SUPPORTED);
+        let offered = TimerOffer::read(headers);
+        if matches!(call.phase, Phase::Up) && (offered.supported || offered.expires.is_some()) {
+            let (timer, value): (SessionTimer, String) = accept_timer(&offered, min_se, session_expires);
+            call.timer = Some(timer);
+            reply = reply.header("Session-Expires", value);
+            if offered.supported {
+                reply = reply.header("Require", "timer");
+            }
+        }
+        if let Some(body) = body {
+            reply = reply.body("application/sdp", body);
+        }
+        self.arm_session_timer(now, id);
+        if let Some(media) = changed {
+            self.event(id, CallEvent::Media(media));
+        }
+        Some(reply)
+    }
+
+    fn hung_up(&mut self, now: Instant, tx: ServerTx, request: &Request, id: u64) {
+        self.answer_with(now, tx, Reply::new(200));
+        let Some(call) = self.calls.get(&id) else { return };
+        if let Phase::Incoming(ringing) = &call.phase {
+            // RFC 3261 §15.1.2: a BYE before the answer; the INVITE still needs its final response.
+            let (invite, tag) = (ringing.tx, call.dialog.local_tag.clone());
+            self.answer_with(now, invite, Reply::new(487).tag(&tag));
+            self.event(id, CallEvent::Cancelled);
+        } else {
+            let reason = request.headers.get("Reason").unwrap_or("BYE").to_owned();
+            self.event(id, CallEvent::Ended { by: EndReason::Remote, code: 200, reason });
+        }
+        self.over(now, id);
+    }
+
+    /// Digits in INFO, the two ways that exist.
+    fn informed(&mut self, now: Instant, tx: ServerTx, request: &Request, id: u64) {
+        let text = String::from_utf8_lossy(&request.body);
+        let kind = message::bare(request.headers.get("Content-Type").unwrap_or_default());
+        let digit = match kind.as_str() {
+            _ if request.body.is_empty() => return self.answer_with(now, tx, Reply::new(200)),
+            "application/dtmf-relay" => text.lines().find_map(|line| {
+                let (name, value) = line.split_once('=')?;
+                name.trim().eq_ignore_ascii_case("signal").then(|| value.trim())
+            }),
+            "application/dtmf" => Some(text.trim()),
+            _ => {
+                let reply = Reply::new(415).header("Accept", "application/dtmf-relay, application/dtmf");
+                return self.answer_with(now, tx, reply);
+            }
+        };
+        let Some(digit) = digit.and_then(read_digit) else {
+            return self.answer_with(now, tx, Reply::new(400).because("Not A Digit"));
+        };
+        self.answer_with(now, tx, Reply::new(200));
+        self.event(id, CallEvent::Dtmf(digit));
+    }
+
+    /// RFC 3515, RFC 4488.
+    fn referred(&mut self, now: Instant, tx: ServerTx, request: &Request, id: u64, number: u32) {
+        if !self.config.refer_allowed {
+            return self.answer_with(now, tx, Reply::new(603).because("Transfer Not Allowed"));
+        }
+        let targets: Vec<&str> = request.headers.all("Refer-To").collect();
+        let [target] = targets[..] else {
+            return self.answer_with(now, tx, Reply::new(400).because("One Refer-To Is Needed"));
+        };
+        let to = NameAddr::parse(target).uri.to_owned();
+        if SipUri::parse(&to).is_none() && !to.to_ascii_lowercase().starts_with("tel:") {
+            return self.answer_with(now, tx, Reply::new(400).because("Bad Refer-To"));
+        }
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if !matches!(call.phase, Phase::Up) {
+            return self.answer_with(now, tx, Reply::new(481));
+        }
+        if !call.refers_in.is_empty() {
+            return self.answer_with(now, tx, Reply::new(491));
+        }
+        let mut reply = Reply::new(202).header("Contact", Self::contact(&call.dialog.flow));
+        let quiet = request.headers.get("Refer-Sub").is_some_and(|v| message::bare(v) == "false");
+        if quiet {
+            reply = reply.header("Refer-Sub", "false");
+        } else {
+            call.refers_in.push(number);
+            self.timers.set((id, TimerKind::ReferExpiry), now + REFER_LIFE);
+        }
+        self.answer_with(now, tx, reply);
+        if !quiet {
+            self.notify(now, id, number, "active;expires=180", "SIP/2.0 100 Trying");
+        }
+        let headers = request
+            .headers
+            .iter()
+            .filter(|(name, _)| !ROUTING.iter().any(|r| r.eq_ignore_ascii_case(name)))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        self.event(id, CallEvent::Refer { to, headers });
+    }
+
+    /// RFC 6665 §4.1.3, for the subscription that a REFER of ours made.
+    fn notified(&mut self, now: Instant, tx: ServerTx, request: &Request, id: u64) {
+        let event = request.headers.get("Event").unwrap_or_default();
+        if message::bare(event) != "refer" {
+            let code = if event.is_empty() { 400 } else { 489 };
+            return self.answer_with(now, tx, Reply::new(code).header("Allow-Events", "refer"));
+        }
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let wanted: Option<u32> = message::param(event, "id").and_then(|v| v.parse().ok());
+        let found = call.refers_out.iter().position(|known| wanted.is_none_or(|w| w == *known));
+        let Some(at) = found else { return self.answer_with(now, tx, Reply::new(481)) };
+        let state = request.headers.get("Subscription-State").map(message::bare).unwrap_or_default();
+        let text = String::from_utf8_lossy(&request.body);
+        let mut words = text.lines().next().unwrap_or_default().splitn(3, ' ');
+        let version = words.next().unwrap_or_default();
+        let code =
+            words.next().and_then(|w| w.parse::<u16>().ok()).filter(|_| version.starts_with("SIP/2.0"));
+        let reason = words.next().unwrap_or_default().trim().to_owned();
+        let done = state == "terminated" || code.is_some_and(|code| code >= 200);
+        if done {
+            call.refers_out.remove(at);
+        }
+        self.answer_with(now, tx, Reply::new(200));
+        if code.is_some() || done {
+            self.event(id, CallEvent::ReferProgress { code: code.unwrap_or(0), reason, done });
+        }
+    }
+}
+
+/// Headers of a REFER that are about the message and not about the transfer.
+const ROUTING: [&str; 10] = [
+    "Via",
+    "Max-Forwards",
+    "From",
+    "To",
+    "Call-ID",
+    "CSeq",
+    "Content-Length",
+    "Contact",
+    "Refer-To",
+    "Record-Route",
+];
+
+/// `5`, `#`, `*`, `A`, also as the number that some phones send (`10` is `*`, `11` is `#`).
+fn read_digit(text: &str) -> Option<char> {
+    match text {
+        "10" => Some('*'),
+        "11" => Some('#'),
+        "12" => Some('A'),
+        "13" => Some('B'),
+        "14" => Some('C'),
+        "15" => Some('D'),
+        _ => {
+            let mut chars = text.chars();
+            let digit = chars.next()?.to_ascii_uppercase();
+            (chars.next().is_none() && matches!(digit, '0'..='9' | '*' | '#' | 'A'..='D')).then_some(digit)
+        }
+    }
+}
