@@ -1,6 +1,7 @@
 """A headless baresip on loopback: a caller that speaks WAV files, or a seat that answers by itself."""
 
 import json
+import re
 import socket
 import subprocess
 
@@ -93,6 +94,11 @@ class Baresip:
         """The newest recording of what is heard."""
         files = sorted(self.rec.glob("dump-*-dec.wav"), key=lambda path: path.stat().st_mtime)
         return audio.Recording(files[-1]) if files else None
+
+    def receives(self):
+        """Bits a second that it last showed to receive, averaged over 3 s; -1 before the first."""
+        shown = re.findall(r"audio=\d+/(\d+) \(bit/s\)", self.text())
+        return int(shown[-1]) if shown else -1
 
     def closed(self):
         """True once a call has ended."""

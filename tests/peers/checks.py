@@ -93,6 +93,17 @@ def asked_and_answered(record):
     assert "maint-first" in sources(record), f"the answer rests on {sources(record)}, not on maint-first"
 
 
+def talk_to_each_other(phone, hears, seat, seat_hears):
+    """Caller and seat are joined when what one says reaches the other, both ways."""
+    time.sleep(4)
+    before = seat_hears.now()
+    phone.say(audio.utterance("own-words", 0))
+    seat_hears.wait_for_voice(10, since=before, amount=1.0)
+    before = hears.now()
+    seat.say(audio.utterance("own-words", 1))
+    hears.wait_for_voice(10, since=before, amount=1.0)
+
+
 def baresip_is_understood_over_udp(stage):
     server, phone = stage.server(), stage.baresip()
     phone.do("dial", server.uri())
@@ -172,14 +183,7 @@ def a_seat_takes_the_call_after_zero_is_pressed(stage):
     seat_hears = seat.established(20)
     seat_hears.wait_for_voice(15, amount=1.0)
     seat.do("sndcode", 1)
-    # Both are joined when what the seat says reaches the caller, and the other way round.
-    time.sleep(2)
-    before = seat_hears.now()
-    phone.say(audio.utterance("own-words", 0))
-    seat_hears.wait_for_voice(10, since=before, amount=1.0)
-    before = hears.now()
-    seat.say(audio.utterance("own-words", 1))
-    hears.wait_for_voice(10, since=before, amount=1.0)
+    talk_to_each_other(phone, hears, seat, seat_hears)
     phone.do("hangup")
     record = server.record()
     assert record["dtmf"].startswith("0"), f"the keys recorded are {record['dtmf']!r}"
@@ -193,14 +197,19 @@ def a_seat_takes_the_call_when_a_person_is_asked_for(stage):
     seat = stage.baresip(answers=True)
     server, phone = stage.server(seats=[f"sip:peer@127.0.0.1:{seat.port}"]), stage.baresip()
     phone.do("dial", server.uri())
-    phone.established().wait_for_turn()
+    hears = phone.established()
+    hears.wait_for_turn()
     phone.say(audio.utterance("demo", 3))
     seat_hears = seat.established(25)
     seat_hears.wait_for_voice(15, amount=1.0)
     seat.do("sndcode", 1)
-    time.sleep(1.5)
+    talk_to_each_other(phone, hears, seat, seat_hears)
+    before = hears.now() + 50
     seat.do("hangup")
-    record = server.record(10)
+    # The caller is not left in silence: the bot comes back.
+    hears.wait_for_turn(20, since=before)
+    phone.do("hangup")
+    record = server.record()
     assert record["handoff"]["reason"] == "requested", record["handoff"]
     assert record["handoff"]["outcome"] == "accepted", record["handoff"]
 
@@ -225,22 +234,17 @@ def a_call_back_is_offered_when_no_seat_can_be_reached(stage):
 def hold_is_silent_and_the_call_goes_on_after_it(stage):
     server, phone = stage.server(), stage.baresip()
     phone.do("dial", server.uri())
-    hears = phone.established()
-    hears.wait_for_voice(15, amount=1.0)
+    phone.established().wait_for_voice(15, amount=1.0)
+    # baresip records nothing after a hold, but it shows what it receives, averaged over 3 s.
+    net.wait_for("baresip to show what it receives", lambda: phone.receives() > 30_000, 8)
     phone.do("hold")
-    time.sleep(0.7)
-    before = hears.now()
-    time.sleep(1.5)
-    came = hears.now() - before
-    assert came <= 5, f"{came} frames came during hold"
+    net.wait_for("silence on the wire during hold", lambda: phone.receives() == 0, 10)
     phone.do("resume")
-    time.sleep(0.3)
-    after = hears.now()
-    net.wait_for("RTP after resume", lambda: hears.now() - after > 25, 5)
+    net.wait_for("RTP after the hold", lambda: phone.receives() > 30_000, 8)
     phone.say(audio.utterance("demo", 2))
-    hears.wait_for_turn(30, since=after)
+    time.sleep(6)
     phone.do("hangup")
-    understood(server.record(), "首保是免费的吗")
+    asked_and_answered(server.record())
 
 
 def a_hang_up_in_mid_sentence_ends_the_call_within_two_seconds(stage):
