@@ -52,6 +52,8 @@ pub struct Server {
     watch: Option<MakeTap>,
 }
 
+/// A call rings so long before it is answered: time for a caller who thinks better of it, too short to be heard as a ring.
+const RINGS: Duration = Duration::from_millis(120);
 /// How long calls may take to end when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -133,13 +135,18 @@ impl Server {
 
 /// One call from its INVITE to its record.
 async fn take(
-    incoming: IncomingCall,
+    mut incoming: IncomingCall,
     config: &Config,
     shared: &Shared,
     endpoint: Endpoint,
     watch: Option<MakeTap>,
     shutdown: CancellationToken,
 ) -> Result<(), crate::leg::sip::Error> {
+    incoming.ring().await;
+    tokio::select! {
+        () = incoming.cancelled() => return Ok(()),
+        () = tokio::time::sleep(RINGS) => {}
+    }
     let clock = Clock::start();
     let (bind, advertised) = media_addresses(config, &endpoint);
     let line = Line {
