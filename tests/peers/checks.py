@@ -12,6 +12,7 @@ from pathlib import Path
 
 import audio
 import net
+import sip_uas
 from baresip import Baresip
 from linphone import Linphone
 from server import RING_TIMEOUT, Server
@@ -312,9 +313,14 @@ def rubbish_on_the_sip_and_rtp_ports_disturbs_nobody(stage):
 
 def the_conformance_checks_give_what_they_want(stage):
     server = stage.server(calls=64)
-    script = Path(__file__).resolve().parent / "sip_uas.py"
+    # The hotline answers without ringing, so there is no 180, nothing to cancel and no reliable provisional response; the
+    # endpoint alone is asked these three in the tests of the crate `sip`.
+    names = [name for name in sip_uas.CHECKS if name not in ("basic_udp", "cancel", "rel100")]
     done = subprocess.run(
-        [sys.executable, script, str(server.port), "--check"], capture_output=True, text=True, timeout=100
+        [sys.executable, sip_uas.__file__, str(server.port), "--check", *names],
+        capture_output=True,
+        text=True,
+        timeout=100,
     )
     wrong = [line for line in done.stdout.splitlines() if "WANTED" in line]
     assert done.returncode == 0, "\n        ".join(wrong or [done.stderr.strip()[-300:]])
