@@ -25,7 +25,7 @@ pub struct Silences {
 impl Default for Silences {
     fn default() -> Self {
         Self {
-            speculate: Duration::from_millis(160),
+            speculate: Duration::from_millis(120),
             complete: Duration::from_millis(220),
             neutral: Duration::from_millis(340),
             open: Duration::from_secs(1),
@@ -85,20 +85,10 @@ const OPEN: &[&str] = &[
 ];
 /// Particles that end a sentence.
 const CLOSED: &[char] = &['吗', '呢', '吧', '啊', '呀', '了', '么', '？', '。', '！', '?', '!'];
-/// Whole endings that complete a turn.
+/// Whole endings that complete a turn: questions that need no particle, requests, replies.
 const CLOSED_ENDINGS: &[&str] = &[
-    "怎么办",
-    "多少钱",
-    "怎么回事",
-    "为什么",
-    "谢谢",
-    "再见",
-    "转人工",
-    "人工",
-    "可以",
-    "不用",
-    "不要",
-    "好的",
+    "怎么办", "怎么回事", "怎么样", "怎么处理", "为什么", "什么意思", "什么原因", "什么情况", "什么", "多少", "多少钱", "多久",
+    "多长时间", "几点", "哪里", "哪儿", "谢谢", "再见", "转人工", "人工", "人工客服", "可以", "不用", "不要", "好的",
 ];
 /// Words that announce a number of eleven digits or a plate.
 const NUMBER_FOLLOWS: &[&str] = &["手机", "电话", "号码", "车牌", "尾号", "打这个"];
@@ -158,7 +148,7 @@ mod tests {
 
     #[test]
     fn complete_words_need_little_silence() {
-        for words in ["空调不制冷怎么办", "这个保修吗", "转人工", "车坏了", "多少钱？"]
+        for words in ["空调不制冷怎么办", "保养要多长时间", "离我最近的门店在哪里", "这个保修吗", "转人工", "车坏了", "多少钱？"]
         {
             assert_eq!(why(words, Expect::Open), Because::Complete, "{words}");
         }
