@@ -32,6 +32,7 @@ test-peers: setup-test
 bench: ## The benchmarks; results are explained in benches/RESULTS.md
 	@scripts/setup demo
 	$(CARGO) bench --workspace --locked
+	@echo "turn latency on the wire: benches/turn_latency/run; many calls at once: benches/turn_latency/load.py --help"
 
 lint: ## Formatting, clippy, and licences if cargo-deny is there
 	$(CARGO) fmt --all --check

@@ -18,7 +18,7 @@ use crate::driver::live::{self, Surroundings};
 use crate::leg::sip::Line;
 use crate::record::wav::StereoWriter;
 use crate::record::{CallInfo, Tap};
-use crate::services::{self, Shared};
+use crate::services::{self, Pools, Shared};
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -52,13 +52,21 @@ pub struct Server {
     watch: Option<MakeTap>,
 }
 
+/// A call rings so long before it is answered: time for a caller who thinks better of it, too short to be heard as a ring.
+const RINGS: Duration = Duration::from_millis(120);
 /// How long calls may take to end when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
 impl Server {
     /// Opens everything and starts to listen; no call is taken before [`Server::run`].
     pub async fn start(config: Arc<Config>, watch: Option<MakeTap>) -> Result<Self, Error> {
-        let shared = Arc::new(Shared::open(&config).await?);
+        let pools = Pools::open(&config)?;
+        Self::with(config, pools, watch).await
+    }
+
+    /// Starts to listen with `pools` that are open; no call is taken before [`Server::run`].
+    pub async fn with(config: Arc<Config>, pools: Pools, watch: Option<MakeTap>) -> Result<Self, Error> {
+        let shared = Arc::new(Shared::with(pools, &config).await?);
         let (endpoint, incoming) = Endpoint::bind(endpoint_config(&config)).await?;
         let http = match config.http {
             Some(addr) => Some(TcpListener::bind(addr).await.map_err(|source| Error::Http { addr, source })?),
@@ -133,13 +141,18 @@ impl Server {
 
 /// One call from its INVITE to its record.
 async fn take(
-    incoming: IncomingCall,
+    mut incoming: IncomingCall,
     config: &Config,
     shared: &Shared,
     endpoint: Endpoint,
     watch: Option<MakeTap>,
     shutdown: CancellationToken,
 ) -> Result<(), crate::leg::sip::Error> {
+    incoming.ring().await;
+    tokio::select! {
+        () = incoming.cancelled() => return Ok(()),
+        () = tokio::time::sleep(RINGS) => {}
+    }
     let clock = Clock::start();
     let (bind, advertised) = media_addresses(config, &endpoint);
     let line = Line {

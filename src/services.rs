@@ -134,9 +134,8 @@ impl Pools {
 }
 
 impl Shared {
-    /// Opens the pools and the store.
-    pub async fn open(config: &Config) -> Result<Self, Error> {
-        let pools = Pools::open(config)?;
+    /// Opens the store beside the pools, and keeps call-backs in it.
+    pub async fn with(pools: Pools, config: &Config) -> Result<Self, Error> {
         let store = Store::open(&config.store).await?;
         let (handle, writer) = store.writer();
         let services = Services { callbacks: Arc::new(Stored(handle.clone())), ..pools.services };
