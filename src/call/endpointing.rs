@@ -87,11 +87,34 @@ const OPEN: &[&str] = &[
 const CLOSED: &[char] = &['吗', '呢', '吧', '啊', '呀', '了', '么', '？', '。', '！', '?', '!'];
 /// Whole endings that complete a turn: questions that need no particle, requests, replies.
 const CLOSED_ENDINGS: &[&str] = &[
-    "怎么办", "怎么回事", "怎么样", "怎么处理", "为什么", "什么意思", "什么原因", "什么情况", "什么", "多少", "多少钱", "多久",
-    "多长时间", "几点", "哪里", "哪儿", "谢谢", "再见", "转人工", "人工", "人工客服", "可以", "不用", "不要", "好的",
+    "怎么办",
+    "怎么回事",
+    "怎么样",
+    "怎么处理",
+    "为什么",
+    "什么意思",
+    "什么原因",
+    "什么情况",
+    "什么",
+    "多少",
+    "多少钱",
+    "多久",
+    "多长时间",
+    "几点",
+    "哪里",
+    "哪儿",
+    "谢谢",
+    "再见",
+    "转人工",
+    "人工",
+    "人工客服",
+    "可以",
+    "不用",
+    "不要",
+    "好的",
 ];
 /// Words that announce a number of eleven digits or a plate.
-const NUMBER_FOLLOWS: &[&str] = &["手机", "电话", "号码", "车牌", "尾号", "打这个"];
+const NUMBER_FOLLOWS: &[&str] = &["手机", "手机号", "电话", "号码", "车牌", "车牌号", "尾号", "打这个"];
 
 /// The silence that ends a turn with these words, and why.
 pub fn silence_for(words: &str, expect: Expect, silences: &Silences) -> (Duration, Because) {
@@ -112,9 +135,9 @@ fn judge(words: &str, expect: Expect) -> Because {
     if number_expected && digits >= 11 {
         return Because::Complete;
     }
-    if number_expected
-        && (ends_in_digit || digits == 0 && expect != Expect::Phone && !words.ends_with(CLOSED))
-    {
+    let announced = digits == 0
+        && (NUMBER_FOLLOWS.iter().any(|w| words.ends_with(w)) || number_expected && words.ends_with('是'));
+    if number_expected && ends_in_digit || announced {
         return Because::HalfNumber;
     }
     let lower = words.to_lowercase();
@@ -148,8 +171,15 @@ mod tests {
 
     #[test]
     fn complete_words_need_little_silence() {
-        for words in ["空调不制冷怎么办", "保养要多长时间", "离我最近的门店在哪里", "这个保修吗", "转人工", "车坏了", "多少钱？"]
-        {
+        for words in [
+            "空调不制冷怎么办",
+            "保养要多长时间",
+            "离我最近的门店在哪里",
+            "这个保修吗",
+            "转人工",
+            "车坏了",
+            "多少钱？",
+        ] {
             assert_eq!(why(words, Expect::Open), Because::Complete, "{words}");
         }
     }
@@ -174,6 +204,12 @@ mod tests {
         assert_eq!(why("幺三八零零幺三八零零零", Expect::Phone), Because::Complete);
         assert_eq!(why("我的手机号是一三八", Expect::Open), Because::HalfNumber);
         assert_eq!(why("我的手机号是", Expect::Open), Because::HalfNumber);
+        assert_eq!(why("车牌号", Expect::Open), Because::HalfNumber);
+        assert_eq!(
+            why("手机软件登录不上", Expect::Open),
+            Because::Neutral,
+            "not every telephone is a number"
+        );
     }
 
     #[test]
