@@ -46,6 +46,8 @@ pub async fn run<L: Leg>(
     let mut ticker = tokio::time::interval(FRAME_TIME);
     ticker.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut held = false;
+    // A held caller sends nothing that counts: its silence is measured from the end of the hold.
+    let mut taken_up = clock.now();
     let mut commands = VecDeque::from(session.drain());
     loop {
         while let Some(command) = commands.pop_front() {
@@ -68,7 +70,7 @@ pub async fn run<L: Leg>(
             biased;
             _ = ticker.tick() => {
                 let now = clock.now();
-                if !held && is_dead(&caller, now, surroundings.rtp_timeout) {
+                if !held && is_dead(caller.last_heard(), taken_up, now, surroundings.rtp_timeout) {
                     session.handle(now, Input::CallerGone { dead_line: true })
                 } else {
                     tick(session, now, &mut caller, seat.as_mut(), surroundings.recorder.as_mut())
@@ -80,6 +82,7 @@ pub async fn run<L: Leg>(
                     LegEvent::Dtmf(digit) => Input::Dtmf { leg: LegId::Caller, digit },
                     LegEvent::Hold(hold) => {
                         held = hold;
+                        taken_up = clock.now();
                         Input::Hold { leg: LegId::Caller, held }
                     }
                     LegEvent::Gone => Input::CallerGone { dead_line: false },
@@ -118,8 +121,9 @@ fn tick<L: Leg>(
     commands
 }
 
-fn is_dead<L: Leg>(caller: &L, now: Time, timeout: Duration) -> bool {
-    now.saturating_since(caller.last_heard().unwrap_or(Time::ZERO)) > timeout
+/// True if nothing came for `timeout`, counted from the answer or the end of a hold at the earliest.
+fn is_dead(last_heard: Option<Time>, taken_up: Time, now: Time, timeout: Duration) -> bool {
+    now.saturating_since(last_heard.unwrap_or(taken_up).max(taken_up)) > timeout
 }
 
 async fn seat_event(seat: Option<&mut Seat>) -> Input {
@@ -132,5 +136,19 @@ async fn seat_event(seat: Option<&mut Seat>) -> Input {
 fn drop_seat(seat: &mut Option<Seat>, media: &mut Vec<MediaRecord>) {
     if let Some(record) = seat.take().and_then(|mut seat| seat.media()) {
         media.push(record);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_is_not_dead_because_it_was_held() {
+        let at = |seconds| Time::from_start(Duration::from_secs(seconds));
+        let timeout = Duration::from_secs(30);
+        assert!(is_dead(Some(at(10)), at(0), at(41), timeout));
+        assert!(is_dead(None, at(0), at(31), timeout), "a caller who never sent anything");
+        assert!(!is_dead(Some(at(10)), at(100), at(120), timeout), "just taken off hold");
     }
 }
