@@ -15,6 +15,7 @@ pub mod leg;
 pub mod media;
 pub mod qa;
 pub mod record;
+pub mod segment;
 pub mod server;
 pub mod services;
 pub mod sim;

@@ -8,7 +8,8 @@
 use std::collections::HashMap;
 
 use super::knowledge::Knowledge;
-use super::text::{Lang, Syllable, is_han, jieba, normalize, strip_fillers, syllables};
+use super::text::{Lang, Syllable, is_han, normalize, strip_fillers, syllables};
+use crate::segment::jieba;
 
 /// Entries that match, best first, and how sure it is that the first is right.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,8 +1,5 @@
 //! What a recogniser wrote, made comparable: normal form, fillers, language, words, and syllables by sound.
 
-use std::sync::OnceLock;
-
-use jieba_rs::Jieba;
 use pinyin::ToPinyin;
 
 /// A toneless Mandarin syllable, with the pairs that telephone callers and recognisers mix up folded into one
@@ -34,12 +31,6 @@ impl Lang {
             None
         }
     }
-}
-
-/// The dictionary, loaded at first use (about 35 MB); shared by the whole process.
-pub fn jieba() -> &'static Jieba {
-    static JIEBA: OnceLock<Jieba> = OnceLock::new();
-    JIEBA.get_or_init(Jieba::new)
 }
 
 /// True for a Chinese character.

@@ -6,15 +6,11 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::LazyLock;
 
-use jieba_rs::Jieba;
 use pinyin::ToPinyin;
 
 use super::normalize::is_han;
-
-/// The segmenter with its built-in dictionary; about 35 MB, loaded once.
-static JIEBA: LazyLock<Jieba> = LazyLock::new(Jieba::new);
+use crate::segment::jieba;
 
 /// Something to say, with the characters of the spoken text it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,7 +159,7 @@ impl Reader {
         let text: String = c[run.clone()].iter().collect();
         let mut cuts: Vec<usize> = Vec::new();
         let mut at = run.start;
-        for word in JIEBA.cut(&text, false) {
+        for word in jieba().cut(&text, false) {
             at += word.word.chars().count();
             cuts.push(at);
         }
