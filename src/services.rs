@@ -248,7 +248,8 @@ fn voice_names(config: &Config, tenant: &Tenant) -> Vec<String> {
     }
 }
 
-fn model_source(asr: &config::Asr) -> ModelSource {
+/// Where the configured model is.
+pub fn model_source(asr: &config::Asr) -> ModelSource {
     match &asr.model {
         Model::Embedded => ModelSource::Embedded,
         Model::File(path) => ModelSource::File(path.clone()),

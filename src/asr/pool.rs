@@ -12,15 +12,19 @@ use std::thread::JoinHandle;
 use super::{Error, Job, Purpose, Transcript};
 use crate::clock::Time;
 
+/// What is to be decoded: the part of a [`Job`] that matters to a decoder.
+pub(super) struct Heard {
+    /// 16 kHz mono.
+    pub(super) audio: Arc<[i16]>,
+    pub(super) purpose: Purpose,
+    pub(super) language: &'static str,
+    pub(super) earlier: Option<String>,
+}
+
 /// What one worker does with one utterance.
 pub(super) trait Decode: Send + 'static {
-    /// Decodes 16 kHz mono. Returns early, with any error, soon after `abort` is set.
-    fn decode(
-        &mut self,
-        audio: &[i16],
-        language: &'static str,
-        abort: &AtomicBool,
-    ) -> Result<Transcript, Error>;
+    /// Decodes an utterance. Returns early, with any error, soon after `abort` is set.
+    fn decode(&mut self, heard: &Heard, abort: &AtomicBool) -> Result<Transcript, Error>;
 
     /// Called after [`decode`](Self::decode) has panicked: makes the decoder usable again.
     fn recover(&mut self) -> Result<(), Error>;
@@ -110,17 +114,16 @@ struct Worker {
 }
 
 struct Waiting {
-    audio: Arc<[i16]>,
-    purpose: Purpose,
-    language: &'static str,
+    heard: Heard,
     reply: Reply,
 }
 
 impl Queue {
     /// Takes a job in. Returns what must be refused for it, to be told outside of the lock.
     fn add(&mut self, job: Job) -> Option<(Reply, Error)> {
-        let Job { audio, purpose, deadline, language, reply } = job;
-        let job = Waiting { audio, purpose, language, reply: Reply(Some(reply)) };
+        let Job { audio, purpose, deadline, language, earlier, reply } = job;
+        let heard = Heard { audio, purpose, language, earlier };
+        let job = Waiting { heard, reply: Reply(Some(reply)) };
         if self.closed {
             return Some((job.reply, stopped()));
         }
@@ -152,7 +155,7 @@ impl Queue {
     fn next(&mut self, worker: usize) -> Option<(Waiting, Arc<AtomicBool>)> {
         let (_, job) = self.finals.pop_first().or_else(|| self.partials.pop_first())?;
         let worker = &mut self.workers[worker];
-        worker.running = Some(job.purpose);
+        worker.running = Some(job.heard.purpose);
         worker.abort.store(false, Ordering::Relaxed);
         Some((job, Arc::clone(&worker.abort)))
     }
@@ -184,9 +187,9 @@ fn work(shared: &Shared, index: usize, mut decoder: impl Decode) {
             queue.idle -= 1;
         };
         drop(queue);
-        let outcome = catch_unwind(AssertUnwindSafe(|| decoder.decode(&job.audio, job.language, &abort)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| decoder.decode(&job.heard, &abort)));
         let result = match outcome {
-            Ok(Err(_)) if abort.load(Ordering::Relaxed) => Err(match job.purpose {
+            Ok(Err(_)) if abort.load(Ordering::Relaxed) => Err(match job.heard.purpose {
                 Purpose::Partial => Error::Dropped,
                 Purpose::Final => stopped(),
             }),
@@ -245,12 +248,8 @@ mod tests {
     }
 
     impl Decode for Gated {
-        fn decode(
-            &mut self,
-            audio: &[i16],
-            _: &'static str,
-            abort: &AtomicBool,
-        ) -> Result<Transcript, Error> {
+        fn decode(&mut self, heard: &Heard, abort: &AtomicBool) -> Result<Transcript, Error> {
+            let audio = &heard.audio;
             self.started.send(audio[0]).unwrap();
             assert!(audio[0] != PANICS, "a panic, as the test asked");
             if audio[0] == ABORTABLE {
@@ -296,6 +295,7 @@ mod tests {
                 purpose,
                 deadline: Time::from_start(Duration::from_millis(deadline_ms)),
                 language: "zh",
+                earlier: None,
                 reply: Box::new(move |result| reply.send((name, result)).unwrap()),
             });
         }
@@ -384,6 +384,7 @@ mod tests {
             purpose: Purpose::Final,
             deadline: Time::ZERO,
             language: "zh",
+            earlier: None,
             reply: Box::new(|_| panic!("a careless receiver")),
         });
         bench.submit(4, Purpose::Final, 9);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::io::HearingId;
-use crate::asr::Transcript;
+use crate::asr::{Times, Transcript};
 use crate::clock::Time;
 use crate::media::{FRAME, FRAME_TIME, Frame};
 
@@ -280,6 +280,9 @@ fn join(before: Transcript, after: Transcript) -> Transcript {
         confidence: before.confidence.min(after.confidence),
         tokens: before.tokens.into_iter().chain(after.tokens).collect(),
         no_speech: before.no_speech.max(after.no_speech),
+        // Times and evidence are those of one stretch; two stretches share neither a beginning nor a decoding.
+        times: Times::None,
+        evidence: None,
     }
 }
 

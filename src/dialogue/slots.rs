@@ -218,6 +218,11 @@ fn spoken_digits(text: &str) -> (String, bool) {
     }
 }
 
+/// The digits that are spoken in `text`, in order, whatever stands between them.
+pub fn digits(text: &str) -> String {
+    digits_of(&normalize(text))
+}
+
 fn digits_of(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     let mut out = String::new();

@@ -186,6 +186,7 @@ impl Session {
                 purpose,
                 deadline,
                 language: self.services.language,
+                earlier: None,
                 reply: Box::new(move |result| send(Input::Transcript { id, purpose, result })),
             }),
             Output::Think { turn, ask } => {

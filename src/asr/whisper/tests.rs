@@ -69,6 +69,7 @@ fn submit(whisper: &Whisper, audio: Vec<i16>, language: &'static str) -> Answer 
         purpose: Purpose::Final,
         deadline: Time::ZERO,
         language,
+        earlier: None,
         reply: Box::new(move |result| reply.send(result).unwrap()),
     });
     answer
