@@ -6,6 +6,7 @@ pub mod confidence;
 pub mod eval;
 pub mod ggml;
 pub mod models;
+pub mod stream;
 pub mod whisper;
 
 mod decode;

@@ -367,6 +367,44 @@ mod tests {
     }
 
     #[test]
+    fn finals_past_their_deadline_are_answered_all_the_same_and_in_order() {
+        let bench = Bench::new(1, 2);
+        bench.submit(1, Purpose::Final, 0);
+        bench.started();
+        for name in (2..=40).rev() {
+            bench.submit(name, Purpose::Final, u64::try_from(name).unwrap());
+        }
+        (1..=40).for_each(|_| bench.open());
+        for name in 1..=40 {
+            let (answered, result) = bench.replied();
+            assert_eq!(answered, name, "the oldest deadline first");
+            assert!(result.is_ok(), "no final is dropped, however late: {result:?}");
+        }
+    }
+
+    #[test]
+    fn under_a_flood_only_partials_are_lost_and_each_caller_is_told() {
+        let bench = Bench::new(1, 2);
+        bench.submit(1, Purpose::Final, 0);
+        bench.started();
+        for name in 0..10 {
+            bench.submit(100 + name, Purpose::Partial, 1_000 + u64::try_from(name).unwrap());
+            bench.submit(2 + name, Purpose::Final, 2_000);
+        }
+        let dropped: Vec<_> = (0..8).map(|_| bench.replied()).collect();
+        let names: Vec<_> = dropped.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, (100..108).collect::<Vec<_>>(), "the oldest partials go first");
+        assert!(dropped.iter().all(|(_, result)| *result == Err(Error::Dropped)));
+        (0..13).for_each(|_| bench.open());
+        let rest: Vec<_> = (0..13).map(|_| bench.replied().0).collect();
+        assert_eq!(
+            rest,
+            (1..12).chain([108, 109]).collect::<Vec<_>>(),
+            "all finals, then what partials are left"
+        );
+    }
+
+    #[test]
     fn a_panic_answers_its_job_and_the_worker_goes_on() {
         let bench = Bench::new(1, 2);
         bench.submit(PANICS, Purpose::Final, 0);

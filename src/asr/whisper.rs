@@ -43,8 +43,8 @@ pub struct Options {
     pub workers: usize,
     /// Partials that may wait; beyond that the oldest is answered with [`Error::Dropped`](super::Error::Dropped).
     pub waiting_partials: usize,
-    /// Text that steers style, as if it had been said before (`以下是普通话的句子。` makes the published models write simplified
-    /// characters and punctuation). Not used with a model of variable context, which has never seen one.
+    /// Text that steers style and vocabulary, as if it had been said before (`以下是普通话的句子。` makes the published models
+    /// write simplified characters and punctuation). Not used with a model of variable context, which has never seen one.
     pub prompt: Option<String>,
 }
 

@@ -45,6 +45,12 @@ pub struct Eval {
     /// Minutes of made noise, music, tones and silence that are heard too.
     #[arg(long, value_name = "MINUTES", default_value = "10")]
     noise: u32,
+    /// What is said to a public model before each utterance; the server says the tenant's words.
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
+    /// Recognise recordings whole, with the silence at their ends that a call would cut off.
+    #[arg(long)]
+    untrimmed: bool,
     /// Only every Nth recording.
     #[arg(long, value_name = "N", default_value = "1")]
     every: NonZeroUsize,
@@ -91,8 +97,14 @@ impl Eval {
             None => crate::services::model_source(&config.asr),
         };
         let workers = self.workers.get();
-        let whisper = Whisper::open(&source, &Options { workers, ..Options::default() })?;
-        let options = eval::Options { workers, partials: !self.no_partials, noise_minutes: self.noise };
+        let whisper =
+            Whisper::open(&source, &Options { workers, prompt: self.prompt, ..Options::default() })?;
+        let options = eval::Options {
+            workers,
+            partials: !self.no_partials,
+            trim: !self.untrimmed,
+            noise_minutes: self.noise,
+        };
         let progress = progress(eval::count(&items, &options));
         let before = processor_seconds();
         let outcomes = eval::run(&whisper, &self.dir, &items, &options, &|| progress.inc(1));

@@ -70,7 +70,7 @@ impl Folder {
             EventKind::Answered
             | EventKind::SpeechStarted
             | EventKind::SpeechEnded
-            | EventKind::Partial { .. }
+            | EventKind::Partial(_)
             | EventKind::BargeInStarted { .. }
             | EventKind::Dtmf { leg: LegId::Seat, .. } => {}
             EventKind::CallerSaid { turn: _, text, confidence, began, ended } => {
@@ -211,6 +211,7 @@ fn turn(who: Who, text: &str, began_ms: u64, ended_ms: u64) -> TurnRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::asr::stream::Hypothesis;
     use crate::call::event::{Disposition, HandoffOutcome};
     use std::time::Duration;
 
@@ -246,7 +247,10 @@ mod tests {
                 },
             ),
             event(2500, EventKind::SpeechStarted),
-            event(3000, EventKind::Partial { text: "续航".into() }),
+            event(
+                3000,
+                EventKind::Partial(Hypothesis { committed: String::new(), tentative: "续航".into() }),
+            ),
             event(3100, decided(2, Act::Clarify, "speculated")),
             event(3900, EventKind::SpeechEnded),
             event(

@@ -19,6 +19,7 @@ pub use score::Report;
 use self::manifest::{Kind, Language};
 use self::noise::Sound;
 use super::confidence::Evidence;
+use super::times::voiced;
 use super::{Job, Purpose, Recognizer, Transcript};
 use crate::clock::{Clock, Time};
 use crate::media::RATE;
@@ -81,6 +82,8 @@ pub enum Error {
 
 const EXAMPLE: &str = r#"{"wav": "a.wav", "text": "转人工", "lang": "zh", "set": "unseen_sentence", "condition": "20dB", "voice": "espeak:f3", "kind": "hotline"}"#;
 
+/// Silence that a call leaves around an utterance.
+const MARGIN: usize = RATE as usize * 3 / 10;
 /// A partial ends so long before the recording's end: where the last one of a call does.
 const PARTIAL_BEFORE_END: usize = RATE as usize * 3 / 10;
 /// A recording without words is heard in pieces of this length.
@@ -119,6 +122,8 @@ pub struct Options {
     pub workers: usize,
     /// Whether a partial is decoded too.
     pub partials: bool,
+    /// Whether silence before and after the voice is cut to 300 ms, as in a call.
+    pub trim: bool,
     /// Minutes of made noise, music, tones and silence that are heard beside the recordings.
     pub noise_minutes: u32,
 }
@@ -144,7 +149,7 @@ pub fn run(
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(work) = all.get(index) else { return };
-                    let outcome = hear(recognizer, clock, work, options.partials);
+                    let outcome = hear(recognizer, clock, work, options);
                     if outcome.is_err() {
                         // Nobody begins another one.
                         next.store(all.len(), Ordering::Relaxed);
@@ -178,7 +183,7 @@ fn noises<'a>(minutes: u32) -> impl Iterator<Item = Work<'a>> {
     (0..pieces).map(|n| Work::Noise(Sound::ALL[n as usize % Sound::ALL.len()], n))
 }
 
-fn hear(recognizer: &dyn Recognizer, clock: Clock, work: &Work, partials: bool) -> Result<Outcome, Error> {
+fn hear(recognizer: &dyn Recognizer, clock: Clock, work: &Work, options: &Options) -> Result<Outcome, Error> {
     let (item, audio) = match work {
         Work::Recording(folder, item) => ((*item).clone(), manifest::audio(&folder.join(&item.wav))?),
         Work::Noise(sound, seed) => {
@@ -201,12 +206,13 @@ fn hear(recognizer: &dyn Recognizer, clock: Clock, work: &Work, partials: bool) 
             .map_err(|source| Error::Recognizer { wav: item.wav.clone(), source })?;
         Ok::<_, Error>((transcript, clock.now().saturating_since(begun).as_secs_f64() * 1000.0))
     };
-    let enough = partials && audio.len() > 2 * PARTIAL_BEFORE_END;
+    let audio = if options.trim && item.kind != Kind::None { trimmed(&audio) } else { &audio };
+    let enough = options.partials && audio.len() > 2 * PARTIAL_BEFORE_END;
     let partial = enough
         .then(|| decode(&audio[..audio.len() - PARTIAL_BEFORE_END], Purpose::Partial, None))
         .transpose()?;
     let (partial, partial_ms) = partial.map(|(transcript, ms)| (transcript.text, ms)).unzip();
-    let (transcript, final_ms) = decode(&audio, Purpose::Final, partial.clone())?;
+    let (transcript, final_ms) = decode(audio, Purpose::Final, partial.clone())?;
     let (errors, length) = score::character_errors(&item.text, &transcript.text);
     Ok(Outcome {
         heard: transcript.text,
@@ -220,6 +226,13 @@ fn hear(recognizer: &dyn Recognizer, clock: Clock, work: &Work, partials: bool) 
         final_ms,
         item,
     })
+}
+
+/// The voice in `audio` with at most 300 ms before and after it.
+fn trimmed(audio: &[i16]) -> &[i16] {
+    let voiced = voiced(audio);
+    let (Some(first), Some(last)) = (voiced.first(), voiced.last()) else { return audio };
+    &audio[first.start.saturating_sub(MARGIN)..(last.end + MARGIN).min(audio.len())]
 }
 
 /// Waits for the words.

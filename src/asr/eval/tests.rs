@@ -44,7 +44,7 @@ fn recordings_are_heard_and_added_up_by_set_and_condition() {
     write_wav(&dir.path().join("a.wav"), 8_000, &[6_000, -6_000].repeat(8_000));
     write_wav(&dir.path().join("b.wav"), 8_000, &vec![0; 16_000]);
     let items = manifest::read(dir.path()).unwrap();
-    let options = Options { workers: 2, partials: true, noise_minutes: 1 };
+    let options = Options { workers: 2, partials: true, trim: true, noise_minutes: 1 };
     let seen = AtomicUsize::new(0);
     let outcomes = run(&Parrot, dir.path(), &items, &options, &|| {
         seen.fetch_add(1, Ordering::Relaxed);
@@ -72,7 +72,7 @@ fn an_outcome_can_be_read_back_from_its_line() {
     let dir = folder(&[SPOKEN]);
     write_wav(&dir.path().join("a.wav"), 8_000, &[6_000; 8_000]);
     let items = manifest::read(dir.path()).unwrap();
-    let options = Options { workers: 1, partials: true, noise_minutes: 0 };
+    let options = Options { workers: 1, partials: true, trim: true, noise_minutes: 0 };
     let outcomes = run(&Parrot, dir.path(), &items, &options, &|| ()).unwrap();
     let line = serde_json::to_string(&outcomes[0]).unwrap();
     assert_eq!(serde_json::from_str::<Outcome>(&line).unwrap(), outcomes[0], "{line}");
@@ -118,7 +118,7 @@ fn a_failing_recogniser_ends_the_evaluation_with_its_reason() {
     let dir = folder(&[SPOKEN]);
     write_wav(&dir.path().join("a.wav"), 8_000, &[6_000; 8_000]);
     let items = manifest::read(dir.path()).unwrap();
-    let options = Options { workers: 1, partials: false, noise_minutes: 0 };
+    let options = Options { workers: 1, partials: false, trim: false, noise_minutes: 0 };
     let error = run(&Broken, dir.path(), &items, &options, &|| ()).unwrap_err().to_string();
     assert!(error.contains("a.wav") && error.contains("no memory"), "{error}");
 }
