@@ -181,6 +181,8 @@ pub struct Calibration {
     pub made_by: String,
     /// Utterances that it was fitted on.
     pub utterances: usize,
+    /// Below this confidence words are taken for the decoder's invention, and dropped.
+    pub floor: f32,
     /// Logit of an utterance whose features are all at their means.
     pub bias: f32,
     /// One for each feature.
@@ -245,8 +247,8 @@ impl Calibration {
                 )));
             }
         }
-        if !calibration.bias.is_finite() {
-            return Err(wrong("the bias is no number".into()));
+        if !calibration.bias.is_finite() || !(0.0..1.0).contains(&calibration.floor) {
+            return Err(wrong("the bias is no number, or the floor is not in 0 to 1".into()));
         }
         Ok(calibration)
     }
@@ -336,7 +338,7 @@ mod tests {
             scale: 1.0,
             weight: 0.0,
         });
-        Calibration { made_by: "a test".into(), utterances: 1, bias: 0.0, terms: terms.into() }
+        Calibration { made_by: "a test".into(), utterances: 1, floor: 0.0, bias: 0.0, terms: terms.into() }
     }
 
     #[test]

@@ -189,14 +189,14 @@ impl Decode for Decoder {
         let voiced = times::voiced(audio);
         let mut evidence = Evidence::new(&tokens, &steps, no_speech, times::seconds(&voiced), looped);
         evidence.agreement = earlier.as_deref().map(|partial| agreement(partial, &text));
-        if text.is_empty() || evidence.plain() < INVENTED {
+        let (confidence, floor) = match &self.model.calibration {
+            Some(calibration) => (calibration.judge(&evidence), calibration.floor),
+            None => (evidence.plain(), INVENTED),
+        };
+        if text.is_empty() || confidence < floor {
             return Ok(Transcript { no_speech, ..Transcript::default() });
         }
         times::estimate(&mut tokens, &voiced);
-        let confidence = match &self.model.calibration {
-            Some(calibration) => calibration.judge(&evidence),
-            None => evidence.plain(),
-        };
         let times = Times::Estimated;
         Ok(Transcript { text, confidence, tokens, no_speech, times, evidence: Some(evidence) })
     }

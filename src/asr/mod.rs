@@ -8,6 +8,7 @@ pub mod ggml;
 pub mod models;
 pub mod stream;
 pub mod whisper;
+pub mod written;
 
 mod decode;
 mod pool;
@@ -62,6 +63,13 @@ pub struct Transcript {
     /// What the confidence was judged by; [`None`] from a recogniser that does not tell.
     #[serde(default)]
     pub evidence: Option<Evidence>,
+}
+
+impl Transcript {
+    /// The words with numbers in digits, for people to read.
+    pub fn written(&self) -> String {
+        written::written(&self.text)
+    }
 }
 
 /// Where the times of tokens come from.

@@ -257,7 +257,8 @@ fn digits_of(text: &str) -> String {
     out
 }
 
-fn digit(c: char) -> Option<char> {
+/// The digit that a character stands for when a number is spelt out.
+pub fn digit(c: char) -> Option<char> {
     Some(match c {
         '0'..='9' => c,
         '零' | '〇' | '洞' => '0',

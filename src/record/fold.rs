@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{CallInfo, CallRecord, CallbackRecord, HandoffRecord, MediaRecord, Tap, TurnRecord};
+use crate::asr::written::written;
 use crate::call::event::{Event, EventKind, LegId, Timings, TurnId};
 use crate::clock::Time;
 use crate::dialogue::{Act, Reason, Tier, Who};
@@ -76,6 +77,7 @@ impl Folder {
             EventKind::CallerSaid { turn: _, text, confidence, began, ended } => {
                 let mut turn = turn(Who::Caller, text, millis(*began), millis(*ended));
                 turn.confidence = Some(*confidence);
+                turn.written = Some(written(text)).filter(|written| written != text);
                 self.insert(turn);
             }
             EventKind::Decided { turn, act, confidence, sources, tier, topic } => {
@@ -196,6 +198,7 @@ fn turn(who: Who, text: &str, began_ms: u64, ended_ms: u64) -> TurnRecord {
     TurnRecord {
         who,
         text: text.into(),
+        written: None,
         began_ms,
         ended_ms,
         interrupted: false,

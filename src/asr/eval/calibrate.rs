@@ -4,14 +4,16 @@
 //! how much of it can be used: 1 without an error, falling to 0 at 30 % errors; words where nobody spoke are 0.
 
 use super::Outcome;
-use super::manifest::Kind;
-use super::score::{Confidence, verdict};
+use super::score::{Confidence, Verdict, verdict};
 use crate::asr::confidence::{Calibration, Evidence, Term};
 
 /// Fewer utterances with words than this are too few to fit.
 pub const FEWEST: usize = 50;
 /// Parts into which the utterances are divided to judge the fit on what it has not seen.
 const FOLDS: usize = 5;
+/// Share of right utterances that may be taken for inventions, and the highest confidence at which anything is.
+const LOST: f64 = 0.005;
+const HIGHEST_FLOOR: f64 = 0.1;
 /// Pulls weights toward zero, as if so many more utterances said so.
 const RIDGE: f64 = 1.0;
 const STEPS: usize = 30;
@@ -53,31 +55,33 @@ pub fn fit(outcomes: &[Outcome], made_by: String) -> Result<Fit, Error> {
     if sum < 1.0 || sum > samples.len() as f64 - 1.0 {
         return Err(Error::OneSided);
     }
-    let whole = regress(&samples.iter().collect::<Vec<_>>(), made_by);
     let folds: Vec<Calibration> = (0..FOLDS)
         .map(|fold| {
             let others = samples.iter().enumerate().filter(|(i, _)| i % FOLDS != fold).map(|(_, s)| s);
             regress(&others.collect::<Vec<_>>(), String::new())
         })
         .collect();
-    let judge = |confidence: &dyn Fn(usize, &Evidence) -> f32| {
+    let judged = |confidence: &dyn Fn(usize, &Evidence) -> f32| {
         let mut index = 0;
-        let judged: Vec<_> = outcomes
-            .iter()
-            .filter_map(|outcome| {
-                let verdict = verdict(outcome.item.kind, outcome.errors, outcome.length, &outcome.heard)?;
-                let confidence = outcome.evidence.as_ref().map_or(0.0, |evidence| {
-                    index += 1;
-                    f64::from(confidence(index - 1, evidence))
-                });
-                Some((confidence, verdict))
-            })
-            .collect();
-        Confidence::judge(&judged)
+        let judged = outcomes.iter().filter_map(|outcome| {
+            let verdict = verdict(outcome)?;
+            let confidence = outcome.evidence.as_ref().map_or(0.0, |evidence| {
+                index += 1;
+                f64::from(confidence(index - 1, evidence))
+            });
+            Some((confidence, verdict))
+        });
+        judged.collect::<Vec<_>>()
     };
-    let before = judge(&|_, evidence| evidence.plain());
-    let after = judge(&|index, evidence| folds[index % FOLDS].judge(evidence));
-    Ok(Fit { calibration: whole, before, after })
+    let before = judged(&|_, evidence| evidence.plain());
+    let after = judged(&|index, evidence| folds[index % FOLDS].judge(evidence));
+    let mut right: Vec<f64> = after.iter().filter(|(_, v)| *v == Verdict::Right).map(|(c, _)| *c).collect();
+    right.sort_by(f64::total_cmp);
+    let floor =
+        right.get((right.len() as f64 * LOST) as usize).map_or(0.0, |c| (c * 0.999).min(HIGHEST_FLOOR));
+    let calibration =
+        Calibration { floor: floor as f32, ..regress(&samples.iter().collect::<Vec<_>>(), made_by) };
+    Ok(Fit { calibration, before: Confidence::judge(&before), after: Confidence::judge(&after) })
 }
 
 struct Sample {
@@ -88,7 +92,7 @@ struct Sample {
 impl Sample {
     fn of(outcome: &Outcome) -> Option<Self> {
         let evidence = outcome.evidence.as_ref()?;
-        let target = if outcome.item.kind == Kind::None {
+        let target = if outcome.item.is_none() {
             0.0
         } else {
             let rate = outcome.errors as f64 / outcome.length.max(1) as f64;
@@ -158,7 +162,13 @@ fn regress(samples: &[&Sample], made_by: String) -> Calibration {
         scale: *scale as f32,
         weight: *weight as f32,
     });
-    Calibration { made_by, utterances: samples.len(), bias: weights[0] as f32, terms: terms.collect() }
+    Calibration {
+        made_by,
+        utterances: samples.len(),
+        floor: 0.0,
+        bias: weights[0] as f32,
+        terms: terms.collect(),
+    }
 }
 
 /// Solves `a · x = b` for a symmetric positive definite `a`, by elimination.
@@ -199,7 +209,7 @@ mod tests {
                 set: "a".into(),
                 condition: "clean".into(),
                 voice: "v".into(),
-                kind: Kind::Hotline,
+                kind: "hotline".into(),
             },
             heard: if right { "空调不制冷".into() } else { "我要投诉".into() },
             partial: None,

@@ -16,7 +16,7 @@ use std::sync::mpsc;
 pub use manifest::Item;
 pub use score::Report;
 
-use self::manifest::{Kind, Language};
+use self::manifest::Language;
 use self::noise::Sound;
 use super::confidence::Evidence;
 use super::times::voiced;
@@ -194,7 +194,7 @@ fn hear(recognizer: &dyn Recognizer, clock: Clock, work: &Work, options: &Option
                 set: "made_noise".into(),
                 condition: format!("{sound:?}").to_lowercase(),
                 voice: String::new(),
-                kind: Kind::None,
+                kind: "none".into(),
             };
             let audio = manifest::upsample(&sound.make(PIECE_SECONDS, *seed));
             (item, audio.map_err(|reason| Error::Wav { path: "made noise".into(), reason })?)
@@ -206,7 +206,7 @@ fn hear(recognizer: &dyn Recognizer, clock: Clock, work: &Work, options: &Option
             .map_err(|source| Error::Recognizer { wav: item.wav.clone(), source })?;
         Ok::<_, Error>((transcript, clock.now().saturating_since(begun).as_secs_f64() * 1000.0))
     };
-    let audio = if options.trim && item.kind != Kind::None { trimmed(&audio) } else { &audio };
+    let audio = if options.trim && !item.is_none() { trimmed(&audio) } else { &audio };
     let enough = options.partials && audio.len() > 2 * PARTIAL_BEFORE_END;
     let partial = enough
         .then(|| decode(&audio[..audio.len() - PARTIAL_BEFORE_END], Purpose::Partial, None))

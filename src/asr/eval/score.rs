@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Outcome;
-use super::manifest::{Kind, Language};
+use super::manifest::Language;
 use crate::dialogue::slots::digits;
 use crate::dialogue::text::normalize;
 
@@ -113,7 +113,7 @@ impl Report {
         let mut all = Row { set: "all".into(), ..Row::default() };
         let mut no_speech = NoSpeech::default();
         for outcome in outcomes {
-            if outcome.item.kind == Kind::None {
+            if outcome.item.is_none() {
                 no_speech.add(outcome);
                 continue;
             }
@@ -152,7 +152,7 @@ impl Row {
             self.sums.word_errors += errors;
             self.sums.words += words;
         }
-        if outcome.item.kind == Kind::Digits {
+        if outcome.item.is_digits() {
             self.sums.strings += 1;
             self.sums.strings_right += usize::from(digits(&outcome.item.text) == digits(&outcome.heard));
         }
@@ -183,12 +183,7 @@ impl NoSpeech {
 impl Confidence {
     fn of(outcomes: &[Outcome]) -> Self {
         Self::judge(
-            &outcomes
-                .iter()
-                .filter_map(|o| {
-                    Some((f64::from(o.confidence), verdict(o.item.kind, o.errors, o.length, &o.heard)?))
-                })
-                .collect::<Vec<_>>(),
+            &outcomes.iter().filter_map(|o| Some((f64::from(o.confidence), verdict(o)?))).collect::<Vec<_>>(),
         )
     }
 
@@ -230,13 +225,13 @@ pub enum Verdict {
 }
 
 /// The verdict on an utterance; [`None`] where nobody spoke and nothing was heard: there is nothing to be confident of.
-pub fn verdict(kind: Kind, errors: usize, length: usize, heard: &str) -> Option<Verdict> {
-    if kind == Kind::None {
-        return (!heard.is_empty()).then_some(Verdict::BadlyWrong);
+pub fn verdict(outcome: &Outcome) -> Option<Verdict> {
+    if outcome.item.is_none() {
+        return (!outcome.heard.is_empty()).then_some(Verdict::BadlyWrong);
     }
-    Some(match errors {
+    Some(match outcome.errors {
         0 => Verdict::Right,
-        _ if errors as f64 > BADLY * length as f64 => Verdict::BadlyWrong,
+        errors if errors as f64 > BADLY * outcome.length as f64 => Verdict::BadlyWrong,
         _ => Verdict::Fair,
     })
 }
@@ -311,9 +306,17 @@ mod tests {
 
     #[test]
     fn words_where_nobody_spoke_are_badly_wrong_and_silence_is_no_merit() {
-        assert_eq!(verdict(Kind::None, 0, 0, ""), None);
-        assert_eq!(verdict(Kind::None, 0, 0, "你好"), Some(Verdict::BadlyWrong));
-        assert_eq!(verdict(Kind::Hotline, 3, 10, "x"), Some(Verdict::Fair));
-        assert_eq!(verdict(Kind::Hotline, 4, 10, "x"), Some(Verdict::BadlyWrong));
+        let verdict = |kind: &str, errors, heard: &str| {
+            let json = format!(
+                r#"{{"wav": "a.wav", "text": "", "lang": "zh", "set": "", "condition": "", "voice": "", "kind": "{kind}",
+                "heard": "{heard}", "errors": {errors}, "length": 10, "confidence": 0, "seconds": 1, "final_ms": 1}}"#
+            );
+            verdict(&serde_json::from_str(&json).unwrap())
+        };
+        assert_eq!(verdict("none", 0, ""), None);
+        assert_eq!(verdict("none", 0, "你好"), Some(Verdict::BadlyWrong));
+        assert_eq!(verdict("hotline", 0, "x"), Some(Verdict::Right));
+        assert_eq!(verdict("hotline", 3, "x"), Some(Verdict::Fair));
+        assert_eq!(verdict("hotline", 4, "x"), Some(Verdict::BadlyWrong));
     }
 }

@@ -85,7 +85,7 @@ fn what_is_wrong_with_a_manifest_is_told_with_its_place() {
     assert!(no_dir.contains("manifest.jsonl") && no_dir.contains("\"wav\""), "{no_dir}");
     assert!(told(&[]).contains("lists no recording"));
     assert!(told(&[SPOKEN, "{"]).contains("manifest.jsonl:2:"));
-    assert!(told(&[&SPOKEN.replace("kind", "kin")]).contains("`kin`"));
+    assert!(told(&[&SPOKEN.replace("kind", "kin")]).contains("missing field `kind`"));
     assert!(told(&[&SPOKEN.replace("hotline", "none")]).contains("`text` says something"));
     assert!(told(&[&SPOKEN.replace("转人工", " ")]).contains("says nothing"));
     let missing = told(&[SPOKEN, SILENT]);
