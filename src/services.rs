@@ -1,5 +1,6 @@
 //! What all calls share: the pools, the tenant's settings, the store.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -82,7 +83,11 @@ impl Pools {
         let tenant = Tenant::load(&config.tenant.name, config.tenant.folder.as_deref())?;
         let asr = Whisper::open(
             &model_source(&config.asr),
-            &Options { workers: config.asr.workers.get(), ..Options::default() },
+            &Options {
+                workers: config.asr.workers.get(),
+                prompt: Some(prompt(&tenant, config.asr.language)),
+                ..Options::default()
+            },
         )?;
         let llm = config.llm.as_ref().map(|llm| LlmConfig {
             url: llm.url.clone(),
@@ -248,11 +253,45 @@ fn voice_names(config: &Config, tenant: &Tenant) -> Vec<String> {
     }
 }
 
-fn model_source(asr: &config::Asr) -> ModelSource {
+/// Where the configured model is.
+pub fn model_source(asr: &config::Asr) -> ModelSource {
     match &asr.model {
         Model::Embedded => ModelSource::Embedded,
         Model::File(path) => ModelSource::File(path.clone()),
     }
+}
+
+/// What a public model is told before each utterance, so that it writes the tenant's words as the tenant does: a sentence
+/// about the call, then names of vehicles and parts, the ones of most entries first.
+fn prompt(tenant: &Tenant, language: &str) -> String {
+    /// A prompt costs time in each decoding and crowds out the utterance.
+    const CHARACTERS: usize = 120;
+    let chinese = language == "zh";
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for entry in tenant.knowledge.entries() {
+        for word in entry.models.iter().chain(&entry.keywords) {
+            *counts.entry(word).or_default() += 1;
+        }
+    }
+    let mut words: Vec<(&str, usize)> = counts.into_iter().collect();
+    words.sort_by_key(|(word, count)| (std::cmp::Reverse(*count), *word));
+    let (mut prompt, comma, end) = if chinese {
+        (format!("以下是{}客服热线的普通话通话。", tenant.config.name), "、", "。")
+    } else {
+        (format!("A call to the hotline of {}. ", tenant.config.name_en), ", ", ".")
+    };
+    let words =
+        words.iter().map(|(word, _)| *word).filter(|word| chinese || Lang::of(word) == Some(Lang::En));
+    for (index, word) in words.enumerate() {
+        if prompt.chars().count() + word.chars().count() > CHARACTERS {
+            break;
+        }
+        if index > 0 {
+            prompt.push_str(comma);
+        }
+        prompt.push_str(word);
+    }
+    prompt + end
 }
 
 /// A voice activity detector for one leg.
@@ -402,7 +441,17 @@ impl Callbacks for Unstored {
 
 #[cfg(test)]
 mod tests {
-    use super::telephone_number;
+    use super::*;
+
+    #[test]
+    fn a_public_model_is_told_the_tenants_words() {
+        let tenant = Tenant::load("nev", None).expect("the embedded tenant is well formed");
+        let chinese = prompt(&tenant, "zh");
+        assert!(chinese.starts_with("以下是青屿汽车") && chinese.ends_with('。'), "{chinese}");
+        assert!(chinese.contains('、') && chinese.chars().count() <= 121, "{chinese}");
+        let english = prompt(&tenant, "en");
+        assert!(english.contains("Qingyu Auto") && Lang::of(&english) == Some(Lang::En), "{english}");
+    }
 
     #[test]
     fn only_a_telephone_number_is_called_back() {

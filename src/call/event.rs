@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+use crate::asr::stream::Hypothesis;
 use crate::clock::Time;
 use crate::dialogue::{Act, Reason, Tier};
 
@@ -43,10 +44,7 @@ pub enum EventKind {
     /// The end of the caller's utterance was decided.
     SpeechEnded,
     /// Words so far, not final.
-    Partial {
-        /// The words.
-        text: String,
-    },
+    Partial(Hypothesis),
     /// The caller's turn is over and these were the words.
     CallerSaid {
         /// The turn that answers it.

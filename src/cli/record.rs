@@ -156,7 +156,8 @@ fn line(out: &mut String, turn: &TurnRecord) -> std::fmt::Result {
         Who::Bot => "bot",
         Who::Seat => "seat",
     };
-    let text = if turn.text.is_empty() { "(nothing was heard)" } else { &turn.text };
+    let text = turn.written.as_ref().unwrap_or(&turn.text);
+    let text = if text.is_empty() { "(nothing was heard)" } else { text };
     let cut = if turn.interrupted { " —" } else { "" };
     write!(out, "  {:>8}  {who:<6}  {text}{cut}", seconds(turn.began_ms))?;
     let mut notes = Vec::new();

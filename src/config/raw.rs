@@ -74,7 +74,7 @@ pub struct Asr {
     pub workers: Option<u32>,
     /// Language of the callers, `zh` or `en`.
     pub language: String,
-    /// Time between partial transcripts while the caller speaks.
+    /// Time between partial transcripts while the caller speaks; widened by itself under load.
     pub partial_interval_ms: Millis,
 }
 
@@ -254,7 +254,7 @@ impl Default for Asr {
             model: "embedded".into(),
             workers: None,
             language: "zh".into(),
-            partial_interval_ms: Millis(400),
+            partial_interval_ms: Millis(240),
         }
     }
 }

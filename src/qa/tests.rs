@@ -283,6 +283,7 @@ fn turn(who: Who, text: &str) -> TurnRecord {
     TurnRecord {
         who,
         text: text.into(),
+        written: None,
         began_ms: 0,
         ended_ms: 1000,
         interrupted: false,

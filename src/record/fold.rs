@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{CallInfo, CallRecord, CallbackRecord, HandoffRecord, MediaRecord, Tap, TurnRecord};
+use crate::asr::written::written;
 use crate::call::event::{Event, EventKind, LegId, Timings, TurnId};
 use crate::clock::Time;
 use crate::dialogue::{Act, Reason, Tier, Who};
@@ -70,12 +71,13 @@ impl Folder {
             EventKind::Answered
             | EventKind::SpeechStarted
             | EventKind::SpeechEnded
-            | EventKind::Partial { .. }
+            | EventKind::Partial(_)
             | EventKind::BargeInStarted { .. }
             | EventKind::Dtmf { leg: LegId::Seat, .. } => {}
             EventKind::CallerSaid { turn: _, text, confidence, began, ended } => {
                 let mut turn = turn(Who::Caller, text, millis(*began), millis(*ended));
                 turn.confidence = Some(*confidence);
+                turn.written = Some(written(text)).filter(|written| written != text);
                 self.insert(turn);
             }
             EventKind::Decided { turn, act, confidence, sources, tier, topic } => {
@@ -196,6 +198,7 @@ fn turn(who: Who, text: &str, began_ms: u64, ended_ms: u64) -> TurnRecord {
     TurnRecord {
         who,
         text: text.into(),
+        written: None,
         began_ms,
         ended_ms,
         interrupted: false,
@@ -211,6 +214,7 @@ fn turn(who: Who, text: &str, began_ms: u64, ended_ms: u64) -> TurnRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::asr::stream::Hypothesis;
     use crate::call::event::{Disposition, HandoffOutcome};
     use std::time::Duration;
 
@@ -246,7 +250,10 @@ mod tests {
                 },
             ),
             event(2500, EventKind::SpeechStarted),
-            event(3000, EventKind::Partial { text: "续航".into() }),
+            event(
+                3000,
+                EventKind::Partial(Hypothesis { committed: String::new(), tentative: "续航".into() }),
+            ),
             event(3100, decided(2, Act::Clarify, "speculated")),
             event(3900, EventKind::SpeechEnded),
             event(

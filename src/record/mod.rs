@@ -69,8 +69,11 @@ pub struct CallRecord {
 pub struct TurnRecord {
     /// Whose.
     pub who: Who,
-    /// The words.
+    /// The words; the caller's as spoken.
     pub text: String,
+    /// Caller: the same with numbers in digits, if that is something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<String>,
     /// Milliseconds since the answer: first audio.
     pub began_ms: u64,
     /// Milliseconds since the answer: last audio.
