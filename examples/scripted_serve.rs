@@ -60,7 +60,13 @@ impl Recognizer for Ears {
             Err(Error::TooShort(job.audio.len()))
         } else {
             let tokens = HEARD.chars().map(|c| Token { text: c.into(), probability: 0.95 }).collect();
-            Ok(Transcript { text: HEARD.into(), confidence: 0.95, tokens, no_speech: 0.01 })
+            Ok(Transcript {
+                text: HEARD.into(),
+                confidence: 0.95,
+                tokens,
+                no_speech: 0.01,
+                ..Transcript::default()
+            })
         };
         (job.reply)(result);
     }

@@ -26,7 +26,7 @@ fn main() -> anyhow::Result<()> {
             let heard: Vec<char> = transcript.text.chars().filter(|c| !c.is_whitespace()).collect();
             let said: Vec<char> = text.chars().collect();
             let wrong = distance(&heard, &said);
-            let Transcript { confidence, no_speech, text: heard, tokens } = &transcript;
+            let Transcript { confidence, no_speech, text: heard, tokens, .. } = &transcript;
             println!("{name}\t{wrong}\t{confidence:.3}\t{no_speech:.3}\t{}\t{text}\t{heard}", tokens.len());
             errors += wrong;
             length += said.len();

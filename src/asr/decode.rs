@@ -191,7 +191,7 @@ impl Decode for Decoder {
         if text.is_empty() || confidence < INVENTED {
             return Ok(Transcript { no_speech, ..Transcript::default() });
         }
-        Ok(Transcript { text, confidence, tokens, no_speech })
+        Ok(Transcript { text, confidence, tokens, no_speech, ..Transcript::default() })
     }
 
     fn recover(&mut self) -> Result<(), Error> {

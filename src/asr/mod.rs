@@ -41,6 +41,9 @@ pub struct Job {
 /// What was recognised.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Transcript {
+    /// Who recognised it.
+    #[serde(default)]
+    pub engine: Engine,
     /// The words, without surrounding space.
     pub text: String,
     /// Utterance confidence in 0..=1.
@@ -49,6 +52,29 @@ pub struct Transcript {
     pub tokens: Vec<Token>,
     /// Probability that there was no speech, in 0..=1.
     pub no_speech: f32,
+}
+
+/// What recognises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// whisper.cpp in this process.
+    #[default]
+    Whisper,
+    /// A server with OpenAI's transcription interface.
+    OpenAi,
+    /// A FunASR server.
+    FunAsr,
+}
+
+impl std::fmt::Display for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Whisper => "whisper",
+            Self::OpenAi => "openai",
+            Self::FunAsr => "funasr",
+        })
+    }
 }
 
 /// One text token of a transcript.

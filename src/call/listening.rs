@@ -276,6 +276,7 @@ fn join(before: Transcript, after: Transcript) -> Transcript {
     let space = before.text.ends_with(|c: char| c.is_ascii_alphanumeric())
         && after.text.starts_with(|c: char| c.is_ascii_alphanumeric());
     Transcript {
+        engine: after.engine,
         text: format!("{}{}{}", before.text, if space { " " } else { "" }, after.text),
         confidence: before.confidence.min(after.confidence),
         tokens: before.tokens.into_iter().chain(after.tokens).collect(),
