@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use crate::asr::Recognizer;
+use crate::asr::remote::{self, Remote};
 use crate::asr::whisper::{ModelSource, OpenError, Options, Whisper};
 use crate::call::endpointing::Silences;
 use crate::call::event::Event;
@@ -34,6 +36,9 @@ pub enum Error {
     /// The recogniser's model.
     #[error("the recogniser cannot start: {0}")]
     Asr(#[from] OpenError),
+    /// The recognition server.
+    #[error("the recogniser cannot start: {0}")]
+    RemoteAsr(#[from] remote::OpenError),
     /// The voice.
     #[error("the voice cannot start: {0}")]
     Tts(#[from] voices::Error),
@@ -77,13 +82,10 @@ pub struct Shared {
 }
 
 impl Pools {
-    /// Opens the pools. Must be called in a tokio runtime if a large language model is configured.
+    /// Opens the pools. Must be called in a tokio runtime if a large language model or a recognition server is configured.
     pub fn open(config: &Config) -> Result<Self, Error> {
         let tenant = Tenant::load(&config.tenant.name, config.tenant.folder.as_deref())?;
-        let asr = Whisper::open(
-            &model_source(&config.asr),
-            &Options { workers: config.asr.workers.get(), ..Options::default() },
-        )?;
+        let asr = recognizer(&config.asr, &tenant)?;
         let llm = config.llm.as_ref().map(|llm| LlmConfig {
             url: llm.url.clone(),
             model: llm.model.clone(),
@@ -100,7 +102,7 @@ impl Pools {
         let comfort = hold::music(config.tts.folder.as_deref())?;
         let settings = settings(config, &tenant, mind.clone(), comfort.into());
         let services = Services {
-            asr: Arc::new(asr),
+            asr,
             tts,
             mind,
             callbacks: Arc::new(Unstored),
@@ -216,6 +218,17 @@ pub fn check_recognizer(asr: &config::Asr) -> Verdict {
                 .into(),
         ),
     }
+}
+
+/// The model of this process, behind a server if one is configured. Must then be called in a tokio runtime.
+fn recognizer(asr: &config::Asr, tenant: &Tenant) -> Result<Arc<dyn Recognizer>, Error> {
+    let local =
+        Whisper::open(&model_source(asr), &Options { workers: asr.workers.get(), ..Options::default() })?;
+    let Some(remote) = &asr.remote else { return Ok(Arc::new(local)) };
+    let mut hotwords = remote.hotwords.clone();
+    hotwords.extend(tenant.config.hotwords.iter().cloned());
+    let options = remote::Options { hotwords, ..remote.clone() };
+    Ok(Arc::new(Remote::new(options, Arc::new(local), tokio::runtime::Handle::current())?))
 }
 
 /// Opens the tenant's data and its voices as the server would.

@@ -4,6 +4,7 @@
 
 pub mod ggml;
 pub mod models;
+pub mod remote;
 pub mod whisper;
 
 mod decode;
