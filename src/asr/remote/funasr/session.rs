@@ -136,11 +136,8 @@ impl Session {
             stream.feed(Message::text(r#"{"is_speaking": false}"#)).await.map_err(broken)?;
         }
         stream.flush().await.map_err(broken)?;
-        if order.last {
-            self.wait(self.address.first, Due::First)
-        } else {
-            self.wait(PARTIAL, Due::Partial)
-        }
+        let (time, due) = if order.last { (self.address.first, Due::First) } else { (PARTIAL, Due::Partial) };
+        self.wait(time, due);
         Ok(())
     }
 

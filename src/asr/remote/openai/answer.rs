@@ -43,14 +43,9 @@ pub(super) fn transcript(body: &[u8]) -> Result<Transcript, Failure> {
         Some(probability) => (probability * (1.0 - no_speech)) as f32,
         None => UNMEASURED,
     };
-    Ok(Transcript {
-        engine: Engine::OpenAi,
-        text,
-        confidence: confidence.clamp(0.0, 1.0),
-        tokens,
-        no_speech: no_speech as f32,
-        ..Transcript::default()
-    })
+    let confidence = confidence.clamp(0.0, 1.0);
+    let heard = Transcript { engine: Engine::OpenAi, text, confidence, tokens, ..Transcript::default() };
+    Ok(Transcript { no_speech: no_speech as f32, ..heard })
 }
 
 /// What a server says in an answer that is no success: the message of an OpenAI error, or else the text itself.

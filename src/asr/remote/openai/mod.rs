@@ -81,7 +81,7 @@ impl OpenAi {
             match outcome {
                 // It may be the format that it refuses.
                 Err(Failure::Refused { code: 400 | 415 | 422, .. }) if index + 1 < FORMATS.len() => {
-                    index += 1
+                    index += 1;
                 }
                 Ok(transcript) => {
                     if index != known {
