@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use crate::asr::Recognizer;
+use crate::asr::remote::{self, Remote};
 use crate::asr::whisper::{ModelSource, OpenError, Options, Whisper};
 use crate::call::endpointing::Silences;
 use crate::call::event::Event;
@@ -35,6 +37,9 @@ pub enum Error {
     /// The recogniser's model.
     #[error("the recogniser cannot start: {0}")]
     Asr(#[from] OpenError),
+    /// The recognition server.
+    #[error("the recogniser cannot start: {0}")]
+    RemoteAsr(#[from] remote::OpenError),
     /// The voice.
     #[error("the voice cannot start: {0}")]
     Tts(#[from] voices::Error),
@@ -78,17 +83,10 @@ pub struct Shared {
 }
 
 impl Pools {
-    /// Opens the pools. Must be called in a tokio runtime if a large language model is configured.
+    /// Opens the pools. Must be called in a tokio runtime if a large language model or a recognition server is configured.
     pub fn open(config: &Config) -> Result<Self, Error> {
         let tenant = Tenant::load(&config.tenant.name, config.tenant.folder.as_deref())?;
-        let asr = Whisper::open(
-            &model_source(&config.asr),
-            &Options {
-                workers: config.asr.workers.get(),
-                prompt: Some(prompt(&tenant, config.asr.language)),
-                ..Options::default()
-            },
-        )?;
+        let asr = recognizer(&config.asr, &tenant)?;
         let llm = config.llm.as_ref().map(|llm| LlmConfig {
             url: llm.url.clone(),
             model: llm.model.clone(),
@@ -105,7 +103,7 @@ impl Pools {
         let comfort = hold::music(config.tts.folder.as_deref())?;
         let settings = settings(config, &tenant, mind.clone(), comfort.into());
         let services = Services {
-            asr: Arc::new(asr),
+            asr,
             tts,
             mind,
             callbacks: Arc::new(Unstored),
@@ -223,6 +221,21 @@ pub fn check_recognizer(asr: &config::Asr) -> Verdict {
     }
 }
 
+/// The model of this process, behind a server if one is configured. Must then be called in a tokio runtime.
+fn recognizer(asr: &config::Asr, tenant: &Tenant) -> Result<Arc<dyn Recognizer>, Error> {
+    let options = Options {
+        workers: asr.workers.get(),
+        prompt: Some(prompt(tenant, asr.language)),
+        ..Options::default()
+    };
+    let local = Whisper::open(&model_source(asr), &options)?;
+    let Some(remote) = &asr.remote else { return Ok(Arc::new(local)) };
+    let mut hotwords = remote.hotwords.clone();
+    hotwords.extend(tenant.config.hotwords.iter().cloned());
+    let options = remote::Options { hotwords, ..remote.clone() };
+    Ok(Arc::new(Remote::new(options, Arc::new(local), tokio::runtime::Handle::current())?))
+}
+
 /// Opens the tenant's data and its voices as the server would.
 pub fn check_voices(config: &Config) -> Verdict {
     let opened = Tenant::load(&config.tenant.name, config.tenant.folder.as_deref())
@@ -262,7 +275,7 @@ pub fn model_source(asr: &config::Asr) -> ModelSource {
 }
 
 /// What a public model is told before each utterance, so that it writes the tenant's words as the tenant does: a sentence
-/// about the call, then names of vehicles and parts, the ones of most entries first.
+/// about the call, then the tenant's own list, then names of vehicles and parts, the ones of most entries first.
 fn prompt(tenant: &Tenant, language: &str) -> String {
     /// A prompt costs time in each decoding and crowds out the utterance.
     const CHARACTERS: usize = 120;
@@ -280,8 +293,11 @@ fn prompt(tenant: &Tenant, language: &str) -> String {
     } else {
         (format!("A call to the hotline of {}. ", tenant.config.name_en), ", ", ".")
     };
-    let words =
-        words.iter().map(|(word, _)| *word).filter(|word| chinese || Lang::of(word) == Some(Lang::En));
+    let hotwords = tenant.config.hotwords.iter().map(String::as_str);
+    let words = hotwords
+        .clone()
+        .chain(words.iter().map(|(word, _)| *word).filter(|word| hotwords.clone().all(|hot| hot != *word)))
+        .filter(|word| chinese || Lang::of(word) == Some(Lang::En));
     for (index, word) in words.enumerate() {
         if prompt.chars().count() + word.chars().count() > CHARACTERS {
             break;

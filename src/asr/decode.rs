@@ -198,7 +198,15 @@ impl Decode for Decoder {
         }
         times::estimate(&mut tokens, &voiced);
         let times = Times::Estimated;
-        Ok(Transcript { text, confidence, tokens, no_speech, times, evidence: Some(evidence) })
+        Ok(Transcript {
+            text,
+            confidence,
+            tokens,
+            no_speech,
+            times,
+            evidence: Some(evidence),
+            ..Transcript::default()
+        })
     }
 
     fn recover(&mut self) -> Result<(), Error> {

@@ -6,6 +6,7 @@ pub mod confidence;
 pub mod eval;
 pub mod ggml;
 pub mod models;
+pub mod remote;
 pub mod stream;
 pub mod whisper;
 pub mod written;
@@ -49,6 +50,9 @@ pub struct Job {
 /// What was recognised.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Transcript {
+    /// Who recognised it.
+    #[serde(default)]
+    pub engine: Engine,
     /// The words, without surrounding space.
     pub text: String,
     /// Utterance confidence in 0..=1.
@@ -83,6 +87,29 @@ pub enum Times {
     Aligned,
     /// Spread evenly over the voiced stretches of the audio: good to a syllable or two, not to a frame.
     Estimated,
+}
+
+/// What recognises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// whisper.cpp in this process.
+    #[default]
+    Whisper,
+    /// A server with OpenAI's transcription interface.
+    OpenAi,
+    /// A FunASR server.
+    FunAsr,
+}
+
+impl std::fmt::Display for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Whisper => "whisper",
+            Self::OpenAi => "openai",
+            Self::FunAsr => "funasr",
+        })
+    }
 }
 
 /// One text token of a transcript.

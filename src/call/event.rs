@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+use crate::asr::Engine;
 use crate::asr::stream::Hypothesis;
 use crate::clock::Time;
 use crate::dialogue::{Act, Reason, Tier};
@@ -53,6 +54,9 @@ pub enum EventKind {
         text: String,
         /// Recogniser's confidence in 0..=1.
         confidence: f32,
+        /// Which recogniser.
+        #[serde(default)]
+        engine: Engine,
         /// When the caller's speech began.
         #[serde(rename = "began_ms", with = "millis_time")]
         began: Time,

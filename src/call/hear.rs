@@ -18,6 +18,7 @@ pub(super) struct Pending {
     hearing: HearingId,
     words: String,
     confidence: f32,
+    engine: asr::Engine,
 }
 
 /// A partial below this confidence says nothing about an interruption.
@@ -155,11 +156,11 @@ impl Call {
         };
         let hearing = utterance.id;
         let words = format!("{}{}", self.carried, transcript.text);
-        let confidence = transcript.confidence;
+        let (confidence, engine) = (transcript.confidence, transcript.engine);
         self.drop_pending();
         let turn = BotTurn::answering(self.next_turn(), answered);
         self.think(&turn, Transcript { text: words.clone(), ..transcript });
-        self.pending = Some(Pending { turn, hearing, words, confidence });
+        self.pending = Some(Pending { turn, hearing, words, confidence, engine });
     }
 
     fn think(&mut self, turn: &BotTurn, transcript: Transcript) {
@@ -259,6 +260,7 @@ impl Call {
             turn: pending.turn.id,
             text: pending.words.clone(),
             confidence: pending.confidence,
+            engine: pending.engine,
             began: utterance.began,
             ended: utterance.last_speech,
         });

@@ -350,6 +350,7 @@ fn join(before: Transcript, after: Transcript) -> Transcript {
     let mut text = before.text;
     stream::push(&mut text, &after.text);
     Transcript {
+        engine: after.engine,
         text,
         confidence: before.confidence.min(after.confidence),
         tokens: before.tokens.into_iter().chain(after.tokens).collect(),

@@ -288,6 +288,7 @@ fn turn(who: Who, text: &str) -> TurnRecord {
         ended_ms: 1000,
         interrupted: false,
         confidence: None,
+        engine: None,
         act: None,
         tier: None,
         topic: None,

@@ -7,6 +7,7 @@ pub mod wav;
 
 use serde::{Deserialize, Serialize};
 
+use crate::asr::Engine;
 use crate::call::event::{Disposition, Event, HandoffOutcome, Timings};
 use crate::dialogue::{Act, Reason, Tier, Who};
 
@@ -82,6 +83,8 @@ pub struct TurnRecord {
     pub interrupted: bool,
     /// Caller: recogniser's confidence. Bot: fused confidence of the answer.
     pub confidence: Option<f32>,
+    /// Caller: which recogniser.
+    pub engine: Option<Engine>,
     /// Bot: what it came to.
     pub act: Option<Act>,
     /// Bot: which tier answered.
