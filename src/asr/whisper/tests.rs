@@ -120,12 +120,13 @@ fn noise_of_a_kind_the_model_never_heard_gives_no_words_either() {
 }
 
 #[test]
-fn no_sound_of_an_empty_line_gives_words() {
+fn no_sound_of_an_empty_line_gives_words_that_are_believed() {
     let whisper = open(1);
     for sound in Sound::ALL {
         for seed in 0..3 {
             let heard = hear(&whisper, double(&sound.make(2, seed)));
-            assert_eq!(heard.text, "", "{sound:?} of seed {seed}: {heard:?}");
+            let believed = !heard.text.is_empty() && heard.confidence >= 0.35;
+            assert!(!believed, "{sound:?} of seed {seed}: {heard:?}");
         }
     }
 }
