@@ -29,7 +29,7 @@ const NO_SPEECH: f32 = 0.5;
 const INVENTED: f32 = 0.1;
 /// Above this mean entropy (nats) a decoder whose confidence was not fitted does not know what it hears: on 120 utterances none
 /// with less than 30 % errors was above 1.45, half of those with more than 50 % were above 2.5, as was music.
-const BEWILDERED: f32 = 1.8;
+const BEWILDERED: f32 = 2.2;
 /// Tokens a second that a person can speak; a character is one to three tokens.
 const TOKENS_A_SECOND: f32 = 10.0;
 
