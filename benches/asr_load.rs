@@ -36,10 +36,10 @@ fn main() {
             let (whisper, audio, measured) = (Arc::clone(&whisper), Arc::clone(&audio), measured.clone());
             scope.spawn(move || {
                 // Callers do not speak in step.
-                std::thread::sleep(Duration::from_millis(u64::from(call) * 4_000 / u64::from(calls)));
+                wait(Duration::from_millis(u64::from(call) * 4_000 / u64::from(calls)));
                 while clock.now().since_start() < Duration::from_secs(seconds.into()) {
                     utterance(&*whisper, &audio, clock, &measured);
-                    std::thread::sleep(PAUSE);
+                    wait(PAUSE);
                 }
             });
         }
@@ -70,6 +70,12 @@ fn main() {
     );
 }
 
+/// Real time passes: callers speak in it.
+#[expect(clippy::disallowed_methods, reason = "a bench of latency in real time has no event to wait for")]
+fn wait(time: Duration) {
+    std::thread::sleep(time);
+}
+
 struct Figure {
     purpose: Purpose,
     time: Duration,
@@ -94,21 +100,21 @@ fn utterance(whisper: &dyn Recognizer, audio: &Arc<[i16]>, clock: Clock, measure
             }),
         });
     };
-    let (mut under_way, mut widened, mut wait) = (false, 1, 1);
+    let (mut under_way, mut widened, mut turns) = (false, 1, 1);
     for part in 1..=PARTIALS {
-        std::thread::sleep(INTERVAL);
+        wait(INTERVAL);
         for figure in answers.try_iter() {
             under_way = false;
             widened = if figure.dropped { (widened * 2).min(4) } else { (widened / 2).max(1) };
             let _ = measured.send(figure);
         }
-        wait -= 1;
-        if !under_way && wait <= 0 {
+        turns -= 1;
+        if !under_way && turns <= 0 {
             ask(audio.len() * part / PARTIALS, Purpose::Partial);
-            (under_way, wait) = (true, widened);
+            (under_way, turns) = (true, widened);
         }
     }
-    std::thread::sleep(SILENCE);
+    wait(SILENCE);
     ask(audio.len(), Purpose::Final);
     let expected = 1 + usize::from(under_way);
     for figure in answers.iter().take(expected) {

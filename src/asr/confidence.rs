@@ -225,10 +225,11 @@ pub enum Error {
 }
 
 impl Calibration {
-    /// Reads `text`; `place` names it in errors.
-    pub fn parse(text: &str, place: &str) -> Result<Self, Error> {
+    /// Reads `text`; `place` names it in errors. [`None`] for `null`: nothing was fitted yet.
+    pub fn parse(text: &str, place: &str) -> Result<Option<Self>, Error> {
         let wrong = |reason: String| Error::Format { place: place.into(), reason };
-        let calibration: Self = serde_json::from_str(text).map_err(|e| wrong(e.to_string()))?;
+        let calibration: Option<Self> = serde_json::from_str(text).map_err(|e| wrong(e.to_string()))?;
+        let Some(calibration) = calibration else { return Ok(None) };
         let known = Evidence::default().features();
         for (name, _) in known {
             match calibration.terms.iter().filter(|term| term.feature == name).count() {
@@ -250,14 +251,14 @@ impl Calibration {
         if !calibration.bias.is_finite() || !(0.0..1.0).contains(&calibration.floor) {
             return Err(wrong("the bias is no number, or the floor is not in 0 to 1".into()));
         }
-        Ok(calibration)
+        Ok(Some(calibration))
     }
 
     /// The one beside the model file `model`, if there is one: `NAME.confidence.json` beside `NAME.bin`.
     pub fn beside(model: &Path) -> Result<Option<Self>, Error> {
         let path = model.with_extension("confidence.json");
         match std::fs::read_to_string(&path) {
-            Ok(text) => Self::parse(&text, &path.display().to_string()).map(Some),
+            Ok(text) => Self::parse(&text, &path.display().to_string()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(Error::File { path, source }),
         }
@@ -357,7 +358,8 @@ mod tests {
     #[test]
     fn a_calibration_of_another_build_is_refused_by_name() {
         let text = |c: &Calibration| serde_json::to_string(c).unwrap();
-        assert_eq!(Calibration::parse(&text(&calibration()), "x").unwrap(), calibration());
+        assert_eq!(Calibration::parse(&text(&calibration()), "x").unwrap(), Some(calibration()));
+        assert_eq!(Calibration::parse("null", "x").unwrap(), None, "nothing was fitted yet");
         let mut other = calibration();
         other.terms[0].feature = "moon_phase".into();
         let error = Calibration::parse(&text(&other), "nano.confidence.json").unwrap_err().to_string();

@@ -111,7 +111,8 @@ impl Whisper {
                 let header = Header::read(&mut io::Cursor::new(&bytes))
                     .map_err(|source| OpenError::Model { path: "the embedded model".into(), source })?;
                 let context = WhisperContext::new_from_buffer_with_params(&bytes, parameters())?;
-                (context, header, None)
+                let calibration = Calibration::parse(CALIBRATION, "the embedded calibration")?;
+                (context, header, calibration)
             }
             ModelSource::File(path) => {
                 let header = inspect(path)?;
@@ -159,6 +160,7 @@ pub fn embedded() -> Result<Vec<u8>, OpenError> {
 }
 
 const EMBEDDED: &[u8] = include_bytes!("../../models/nightline-nano.bin.zst");
+const CALIBRATION: &str = include_str!("../../models/nightline-nano.confidence.json");
 
 fn parameters() -> WhisperContextParameters<'static> {
     let mut parameters = WhisperContextParameters::default();

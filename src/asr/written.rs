@@ -208,11 +208,11 @@ impl Context<'_> {
             return None;
         }
         let (h, after) = (hour.value, hour.end + 1);
-        let said_before = |part: &&str| {
+        let said_before = |part: &str| {
             let part: Vec<char> = part.chars().collect();
             self.c[..self.at].ends_with(&part)
         };
-        let day_part = self.clock_before || DAY_PARTS.iter().any(|part| said_before(&part));
+        let day_part = self.clock_before || DAY_PARTS.iter().any(|part| said_before(part));
         let found = |text: String, end| Some(Found { text, end, clock: true });
         if self.starts(after, "半") && !self.starts(after, "半个") {
             return found(format!("{h}:30"), after + 1);
@@ -278,9 +278,8 @@ impl Context<'_> {
         let sign = if negative { "-" } else { "" };
         if let Some((fraction, end)) = point(self.c, whole.end) {
             // 有一点三电的问题: a little, and then another word.
-            let a_little =
-                whole.value == 1 && end < self.c.len() && is_han(self.c[end]) && !self.is_measured(end, 1);
-            let end = if self.starts(end, "千瓦") { end } else { end };
+            let counted = self.is_measured(end, 1) || self.is_unit(end);
+            let a_little = whole.value == 1 && self.c.get(end).is_some_and(|c| is_han(*c)) && !counted;
             return (!a_little).then(|| Found::new(format!("{sign}{}{fraction}", whole.value), end));
         }
         let Number { value, end, .. } = whole;
@@ -311,7 +310,6 @@ impl Context<'_> {
             "月" | "号" => self.c.get(at.wrapping_sub(1)) != Some(&'两') && !next(&['码', '称', '召']),
             "米" => !next(&['饭', '色', '其']),
             "元" => !next(&['旦', '素', '件']),
-            "安培" | "伏" | "瓦" | "秒" => true,
             _ => true,
         }
     }
@@ -452,15 +450,14 @@ fn minute(c: &[char], at: usize) -> Option<(u64, usize)> {
     (minute.value < 60 && (!zero || minute.value < 10)).then_some((minute.value, minute.end))
 }
 
-/// Whole myriads keep their character: 30000 → 3万.
+/// Whole myriads keep their characters: 30000 → 3万, 120000000 → 1亿2000万.
 fn with_myriads(value: u64) -> String {
-    match value {
-        _ if value >= 100_000_000 && value.is_multiple_of(100_000_000) => {
-            format!("{}亿", value / 100_000_000)
-        }
-        _ if value >= 10_000 && value.is_multiple_of(10_000) => format!("{}万", value / 10_000),
-        _ => value.to_string(),
+    if value < 10_000 || !value.is_multiple_of(10_000) {
+        return value.to_string();
     }
+    let (many, few) = (value / 100_000_000, value / 10_000 % 10_000);
+    let part = |count: u64, unit| if count > 0 { format!("{count}{unit}") } else { String::new() };
+    part(many, "亿") + &part(few, "万")
 }
 
 /// Three spoken digits or more in a row: one three eight double zero → 13800.

@@ -239,7 +239,11 @@ mod tests {
         let strongest = fit.calibration.terms.iter().max_by(|a, b| a.weight.abs().total_cmp(&b.weight.abs()));
         assert_eq!(strongest.map(|term| term.feature.as_str()), Some("margin"), "{:?}", fit.calibration);
         let text = serde_json::to_string(&fit.calibration).unwrap();
-        assert_eq!(Calibration::parse(&text, "x").unwrap(), fit.calibration, "what is written can be read");
+        assert_eq!(
+            Calibration::parse(&text, "x").unwrap(),
+            Some(fit.calibration),
+            "what is written can be read"
+        );
     }
 
     #[test]
