@@ -166,7 +166,7 @@ class Channel:
             o = np.resize(other.astype(np.float32) / 32768, n)
             x = x + o * (power / (np.sqrt((o**2).mean()) + 1e-6)) * 10 ** (-r.uniform(12, 26) / 20)
         if r.random() > 0.15:
-            snr = r.uniform(10, 35) if light else r.uniform(4, 30)
+            snr = r.uniform(7, 35) if light else r.uniform(4, 30)
             x = x + self.excerpt(self.noises, n) * power * 10 ** (-snr / 20)
         x = x * 10 ** (r.uniform(-26, 0) / 20)
         if r.random() < 0.02:

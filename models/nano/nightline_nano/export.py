@@ -5,7 +5,9 @@ column 0, where the trained rows hold 0: an untrained token's logit is exactly â
 rows compress to nothing.
 """
 
+import math
 import struct
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -85,36 +87,73 @@ def _q5_1(rows):
     return np.concatenate(parts, 1).tobytes()
 
 
+class _Reader:
+    def __init__(self, path):
+        self.data, self.at = Path(path).read_bytes(), 0
+        if Path(path).suffix == ".zst":
+            self.data = subprocess.run(["zstd", "-dcq", str(path)], check=True, capture_output=True).stdout
+
+    def take(self, size):
+        self.at += size
+        return self.data[self.at - size : self.at]
+
+    def ints(self, n):
+        return struct.unpack(f"{n}i", self.take(4 * n))
+
+    def head(self):
+        """The twelve numbers of the header, then filters and tokens as they are."""
+        header = self.ints(12)
+        start = self.at
+        mels, bins = self.ints(2)
+        self.take(4 * mels * bins)
+        for _ in range(*self.ints(1)):
+            (length,) = self.ints(1)
+            self.take(length)
+        return header, self.data[start : self.at]
+
+    def tensors(self):
+        """(label, kind, shape in file order, bytes) of each."""
+        sizes = {0: (1, 4), 1: (1, 2), 7: (32, 24), 8: (32, 34)}
+        while self.at < len(self.data):
+            dimensions, length, kind = self.ints(3)
+            shape = self.ints(dimensions)
+            label = self.take(length)
+            block, size = sizes[kind]
+            yield label, kind, shape, self.take(math.prod(shape) // block * size)
+
+
+def unpack(kind, raw):
+    """Numbers of a tensor of any of the four kinds, as f32, flat."""
+    if kind in (0, 1):
+        return np.frombuffer(raw, np.float16 if kind else np.float32).astype(np.float32)
+    blocks = np.frombuffer(raw, np.uint8).reshape(-1, 34 if kind == 8 else 24)
+    half = lambda at: blocks[:, at : at + 2].copy().view(np.float16).astype(np.float32)  # noqa: E731
+    if kind == 8:
+        return (blocks[:, 2:].view(np.int8) * half(0)).ravel()
+    high = blocks[:, 4:8].copy().view("<u4") >> np.arange(32, dtype=np.uint32) & 1
+    values = np.concatenate([blocks[:, 8:] & 15, blocks[:, 8:] >> 4], 1) | (high << 4)
+    return (values * half(0) + half(2)).astype(np.float32).ravel()
+
+
+def read(path):
+    """{name: f32 array} of a ggml file, plain, quantised or compressed: to train on from it."""
+    reader = _Reader(path)
+    reader.head()
+    return {
+        label.decode(): unpack(kind, raw).reshape(shape[::-1]).squeeze() if label.endswith(b".bias") else unpack(kind, raw).reshape(shape[::-1])
+        for label, kind, shape, raw in reader.tensors()
+    }
+
+
 def quantise(source, path, form):
     """Rewrites an f16 file with its matrices in `form`; convolutions, biases, norms and positions stay as they are."""
     file_type, tensor_type = FORMATS[form]
     pack = {"q8_0": _q8_0, "q5_1": _q5_1}[form]
-    data, at = Path(source).read_bytes(), 0
-
-    def ints(n):
-        nonlocal at
-        at += 4 * n
-        return struct.unpack(f"{n}i", data[at - 4 * n : at])
-
+    reader = _Reader(source)
+    header, tables = reader.head()
     with Path(path).open("wb") as file:
-        header = ints(12)
-        file.write(struct.pack("12i", *header[:11], file_type + 1000 * QUANTISATION_VERSION))
-        start = at
-        mels, bins = ints(2)
-        at += 4 * mels * bins
-        for _ in range(*ints(1)):
-            (length,) = ints(1)
-            at += length
-        file.write(data[start:at])
-        while at < len(data):
-            dimensions, length, kind = ints(3)
-            shape = ints(dimensions)
-            label = data[at : at + length]
-            at += length
-            size = int(np.prod(shape)) * (2 if kind else 4)
-            raw = data[at : at + size]
-            at += size
-            if kind == 1 and dimensions == 2:
-                rows = np.frombuffer(raw, np.float16).astype(np.float32)
-                raw, kind = pack(rows), tensor_type
-            file.write(struct.pack(f"{3 + dimensions}i", dimensions, length, kind, *shape) + label + raw)
+        file.write(struct.pack("12i", *header[:11], file_type + 1000 * QUANTISATION_VERSION) + tables)
+        for label, kind, shape, raw in reader.tensors():
+            if kind == 1 and len(shape) == 2:
+                raw, kind = pack(unpack(kind, raw)), tensor_type
+            file.write(struct.pack(f"{3 + len(shape)}i", len(shape), len(label), kind, *shape) + label + raw)

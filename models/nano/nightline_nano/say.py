@@ -195,7 +195,7 @@ class Speaker:
         return voice, targets, x
 
 
-MIX = {"hotline": 0.50, "clause": 0.19, "general": 0.04, "words": 0.12, "digits": 0.07, "english": 0.08}
+MIX = {"hotline": 0.47, "clause": 0.17, "general": 0.09, "words": 0.12, "digits": 0.07, "english": 0.08}
 
 
 def shard(source, vocabulary, seed, count, mix=MIX, held_voices=False, held_text=None):
@@ -206,7 +206,9 @@ def shard(source, vocabulary, seed, count, mix=MIX, held_voices=False, held_text
     while len(items) < count:
         kind = r.choices(list(kinds), list(kinds.values()))[0]
         language, sentence = source.draw(r, kind, held=held_text == "template")
-        if held_text != "template" and len(sentence) > 4 and texts.is_held_wording(sentence) != (held_text == "wording"):
+        # Wordings of up to four characters are too few to hold some out.
+        held_wording = len(sentence) > 4 and texts.is_held_wording(sentence)
+        if held_text != "template" and held_wording != (held_text == "wording"):
             continue
         if sentence in excluded() and held_text is None:
             continue

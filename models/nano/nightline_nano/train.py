@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
-from . import say, tokens
+from . import export, say, tokens
 from .channel import Channel, LogMel, spec_augment, up
 from .model import Nano
 
@@ -106,7 +106,7 @@ class Feeder:
 
     def corrupt(self, ids):
         """Other tokens among those that the decoder is shown: it must listen, not recite."""
-        share = self.r.choice([0, 0, 0.1, 0.3])
+        share = self.r.choice([0, 0, 0, 0.2] if self.light() else [0, 0, 0.1, 0.3])
         if not share:
             return ids
         plain = len(self.vocabulary.used)
@@ -137,8 +137,16 @@ def loss_of(model, batch, ctc_weight, device):
 
 
 def adopt(model, vocabulary, path):
-    """Weights of an earlier checkpoint; rows of ids and units are matched by what they stand for."""
-    old = torch.load(path, map_location="cpu", weights_only=False)
+    """Weights of an earlier checkpoint or of an exported file (which has no training aid: that begins anew); rows of ids and units
+    are matched by what they stand for."""
+    if ".bin" in Path(path).name:
+        state = {name: torch.from_numpy(a) for name, a in export.read(path).items()}
+        table = "decoder.token_embedding.weight"
+        used = torch.nonzero(state[table][:, 0] > -export.UNTRAINED / 2).flatten().tolist()
+        state[table] = state[table][used]
+        old = dict(model=state, used=used, units=[])
+    else:
+        old = torch.load(path, map_location="cpu", weights_only=False)
     state, mine = old["model"], model.state_dict()
     used, units = old["used"], old["units"]
     for name, weight in state.items():
@@ -272,7 +280,7 @@ def arguments(parser):
     parser.add_argument("--floor", type=float, default=0.02, help="share of it at the end")
     parser.add_argument("--warm", type=int, default=300, help="steps until the peak")
     parser.add_argument("--ctc", type=float, default=0.6, help="weight of the training aid")
-    parser.add_argument("--light", type=float, default=0.85, help="share of the time after which the channel is kinder")
+    parser.add_argument("--light", type=float, default=0.15, help="share of the time after which the channel is kinder")
     parser.add_argument("--save-every", type=float, default=240, help="seconds between checkpoints")
     parser.add_argument("--adopt", type=Path, help="start from the weights of this checkpoint")
     parser.add_argument("--seed", type=int, default=1)

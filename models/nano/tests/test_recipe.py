@@ -66,15 +66,10 @@ class Tokens(unittest.TestCase):
 
 class Quantisation(unittest.TestCase):
     def unpack_q8_0(self, data):
-        blocks = np.frombuffer(data, np.uint8).reshape(-1, 34)
-        return blocks[:, 2:].view(np.int8) * blocks[:, :2].copy().view(np.float16).astype(np.float32)
+        return export.unpack(8, data).reshape(-1, 32)
 
     def unpack_q5_1(self, data):
-        blocks = np.frombuffer(data, np.uint8).reshape(-1, 24)
-        scale, low = (blocks[:, i : i + 2].copy().view(np.float16).astype(np.float32) for i in (0, 2))
-        high = blocks[:, 4:8].copy().view("<u4")
-        values = np.concatenate([blocks[:, 8:] & 15, blocks[:, 8:] >> 4], 1) | ((high >> np.arange(32, dtype=np.uint32) & 1) << 4)
-        return values * scale + low
+        return export.unpack(7, data).reshape(-1, 32)
 
     def test_numbers_survive_within_half_a_step(self):
         rows = np.random.default_rng(3).standard_normal((8, 64)).astype(np.float32)
@@ -105,6 +100,9 @@ class Quantisation(unittest.TestCase):
             data = target.read_bytes()
             self.assertEqual(struct.unpack("12i", data[:48])[11], 2007)
             self.assertEqual(len(data), len(out) - 128 + 2 * 34)
+            tensors = export.read(target)
+            self.assertEqual({name: a.shape for name, a in tensors.items()}, {"m": (2, 32), "conv": (2, 4, 3), "bias": (32,)})
+            self.assertTrue(np.allclose(tensors["m"].ravel(), np.arange(64), atol=0.3))
 
 
 class Recordings(unittest.TestCase):
