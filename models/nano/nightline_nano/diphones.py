@@ -24,7 +24,22 @@ TONES = {
     5: [(0, 0.75), (100, 0.68)],
 }
 FINALS = set("a ai an ang ao e ei en eng er i ie in ing iu o ong ou u ue ui un v".split())
-PLAIN_VOWELS = {"ia": "a", "ian": "an", "iang": "ang", "iao": "ao", "iong": "ong", "io": "o", "ua": "a", "uai": "ai", "uan": "an", "uang": "ang", "uo": "o", "van": "an", "ve": "ue", "vn": "un"}
+PLAIN_VOWELS = {
+    "ia": "a",
+    "ian": "an",
+    "iang": "ang",
+    "iao": "ao",
+    "iong": "ong",
+    "io": "o",
+    "ua": "a",
+    "uai": "ai",
+    "uan": "an",
+    "uang": "ang",
+    "uo": "o",
+    "van": "an",
+    "ve": "ue",
+    "vn": "un",
+}
 
 
 def units(syllable):

@@ -25,7 +25,7 @@ def write(checkpoint, path):
     shape, used = saved["shape"], np.array(saved["used"])
     width = shape["width"]
     with Path(path).open("wb") as file:
-        ints = lambda *values: file.write(struct.pack(f"{len(values)}i", *values))  # noqa: E731
+        ints = lambda *values: file.write(struct.pack(f"{len(values)}i", *values))
         ints(0x67676D6C, tokens.N_VOCAB, shape["audio_context"], width, shape["heads"], shape["encoder_layers"])
         ints(shape["text_context"], width, shape["heads"], shape["decoder_layers"], shape["mels"], 1)
         bank = np.load(tokens.ASSETS / "mel_filters.npz")[f"mel_{shape['mels']}"].astype(np.float32)
@@ -127,7 +127,7 @@ def unpack(kind, raw):
     if kind in (0, 1):
         return np.frombuffer(raw, np.float16 if kind else np.float32).astype(np.float32)
     blocks = np.frombuffer(raw, np.uint8).reshape(-1, 34 if kind == 8 else 24)
-    half = lambda at: blocks[:, at : at + 2].copy().view(np.float16).astype(np.float32)  # noqa: E731
+    half = lambda at: blocks[:, at : at + 2].copy().view(np.float16).astype(np.float32)
     if kind == 8:
         return (blocks[:, 2:].view(np.int8) * half(0)).ravel()
     high = blocks[:, 4:8].copy().view("<u4") >> np.arange(32, dtype=np.uint32) & 1

@@ -125,9 +125,7 @@ def day(r):
 
 @slot
 def km(r):
-    n = r.choice(
-        [r.randint(3, 99) * 10, r.randint(11, 99), r.randint(1, 12) * 1000, r.randint(1, 15) * 10_000, r.randint(2, 9) * 100]
-    )
+    n = r.choice([r.randint(3, 99) * 10, r.randint(11, 99), r.randint(1, 12) * 1000, r.randint(1, 15) * 10_000, r.randint(2, 9) * 100])
     return liang(numeral(n)) + "公里"
 
 

@@ -1,16 +1,14 @@
 """The trainer: shards in, checkpoint out. It may be stopped at any time and goes on where it was.
 
-On a CPU it runs one process a core (gradients are averaged after each step); on a GPU one process with larger batches and threads
-that prepare them. The learning rate follows the share of the time that was given.
+On a CPU it runs one process a core (gradients are averaged after each step); on a GPU one process with larger batches, which other
+processes prepare. The learning rate follows the share of the time that was given.
 """
 
 import argparse
 import json
 import math
 import os
-import queue
 import random
-import threading
 import time
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from . import export, say, tokens
 from .channel import Channel, LogMel, spec_augment, up
@@ -101,7 +100,7 @@ class Feeder:
             rows.append(head + self.corrupt(ids))
             units.append([] if nothing else [v.units[u] for u in meta["units"]])
         width = max(map(len, rows))
-        pad = lambda table, value: torch.tensor([row + [value] * (width - len(row)) for row in table])  # noqa: E731
+        pad = lambda table, value: torch.tensor([row + [value] * (width - len(row)) for row in table])
         return mel, pad(rows, v.index[tokens.EOT]), pad(targets, -100), units
 
     def corrupt(self, ids):
@@ -189,12 +188,10 @@ def run(rank, world, a):
         if a.adopt:
             adopt(model, vocabulary, a.adopt)
         average = {n: p.detach().cpu().clone() for n, p in model.state_dict().items()}
-    share = lambda: min(1.0, spent / (a.minutes * 60))  # noqa: E731
-    feeder = Feeder(a.data, vocabulary, a.seconds, a.seed + 1000 * step + rank, light=lambda: share() > a.light)
-    if device.type == "cuda":
-        feed = _threads([Feeder(a.data, vocabulary, a.seconds, a.seed + 1000 * step + i, feeder.light) for i in range(a.loaders)])
-    else:
-        feed = feeder.batches()
+    share = lambda: min(1.0, spent / (a.minutes * 60))
+    progress = torch.tensor(share()).share_memory_()
+    data = _Loader(a, vocabulary, a.seed + 1000 * step + 100 * rank, progress)
+    feed = iter(DataLoader(data, batch_size=None, num_workers=a.loaders) if a.loaders else data)
     parameters = list(model.parameters())
     losses, clock, written = [], time.monotonic(), time.monotonic()
     model.train()
@@ -224,6 +221,7 @@ def run(rank, world, a):
         optimiser.step()
         step, heard = step + 1, heard + int(batch_size)
         losses.append((float(entropy), float(aid)))
+        progress.fill_(share())
         done = share() >= 1
         if rank == 0:
             if step % 5 == 0:
@@ -232,7 +230,7 @@ def run(rank, world, a):
                     average[name].lerp_(p.detach().cpu(), 1 - keep) if p.is_floating_point() else average[name].copy_(p)
             if step % 50 == 0:
                 ce, ctc = np.mean(losses[-100:], axis=0)
-                line = dict(step=step, minutes=round(spent / 60, 2), heard=heard, ce=round(ce, 4), ctc=round(ctc, 4), rate=round(rate, 7), pool=len(feeder.items))
+                line = dict(step=step, minutes=round(spent / 60, 2), heard=heard, ce=round(ce, 4), ctc=round(ctc, 4), rate=round(rate, 7))
                 print(json.dumps(line), flush=True)
                 with (a.out / "log.jsonl").open("a") as log:
                     log.write(json.dumps(line) + "\n")
@@ -247,17 +245,18 @@ def run(rank, world, a):
         dist.destroy_process_group()
 
 
-def _threads(feeders):
-    ready = queue.Queue(2 * len(feeders))
+class _Loader(IterableDataset):
+    """Feeders in worker processes, each with its own seed. `progress` is shared memory: the share of the training that is done."""
 
-    def work(feeder):
-        for batch in feeder.batches():
-            ready.put(batch)
+    def __init__(self, a, vocabulary, seed, progress):
+        self.a, self.vocabulary, self.seed, self.progress = a, vocabulary, seed, progress
 
-    for feeder in feeders:
-        threading.Thread(target=work, args=(feeder,), daemon=True).start()
-    while True:
-        yield ready.get()
+    def __iter__(self):
+        torch.set_num_threads(1)
+        worker = get_worker_info()
+        seed = self.seed + (worker.id if worker else 0)
+        light = lambda: float(self.progress) > self.a.light
+        return Feeder(self.a.data, self.vocabulary, self.a.seconds, seed, light).batches()
 
 
 def _write(path, value):
@@ -275,7 +274,7 @@ def arguments(parser):
     parser.add_argument("--seconds", type=float, default=600 if cuda else 40, help="audio in a batch")
     parser.add_argument("--processes", type=int, default=1 if cuda else min(cores, 8))
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--loaders", type=int, default=max(1, cores - 1), help="threads that prepare batches for a GPU")
+    parser.add_argument("--loaders", type=int, default=max(1, cores - 1) if cuda else 0, help="processes that prepare batches")
     parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
     parser.add_argument("--floor", type=float, default=0.02, help="share of it at the end")
     parser.add_argument("--warm", type=int, default=300, help="steps until the peak")

@@ -1,6 +1,6 @@
 """What can be checked without torch and without a voice: grammar, numbers, tokens, readings, quantisation.
 
-    python -m unittest discover -s models/nano/tests -t models/nano
+python -m unittest discover -s models/nano/tests -t models/nano
 """
 
 import random
