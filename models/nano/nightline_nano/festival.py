@@ -3,12 +3,11 @@
 espeak-ng's Mandarin has synthetic formants; these voices have human sources and spectra. Durations and tones are imposed.
 Debian packages and the licences in their copyright files:
 
-- kal, ked: festvox-kallpc16k, festvox-kdlpc16k; CMU / University of Edinburgh, MIT-like (use, modify, sell; keep the notice).
+- kal, ked: festvox-kallpc16k, festvox-kdlpc16k; Black, Lenzo / University of Edinburgh, MIT-like (use, modify, sell; keep the notice).
 - dita (woman), krb (child), machac, ph: festvox-czech-*; Brailcom, GPL 3+ (ph: GPL 2+).
 - lj (woman), mv: festvox-suopuhe-lj, festvox-suopuhe-mv; University of Helsinki, LGPL 2+.
 """
 
-import argparse
 import random
 import re
 import subprocess
@@ -20,7 +19,7 @@ import numpy as np
 from scipy.io import wavfile
 from scipy.signal import resample_poly
 
-from . import say, text, tokens
+from . import say, text
 
 VOICES = Path("/usr/share/festival/voices")
 # name: accent, command that selects it, diphone file, Hz of a high tone
@@ -34,7 +33,7 @@ SPEAKERS = {
     "lj": ("finnish", "voice_suo_fi_lj_diphone", "finnish/suo_fi_lj_diphone/group/ljlpc.group", 225),
     "mv": ("finnish", "voice_hy_fi_mv_diphone", "finnish/hy_fi_mv_diphone/group/mvlpc.group", 125),
 }
-# Phones of a unit, one after the other; `a|b` are alternatives, `a+b` is one alternative of two phones.
+# Phones of a unit, one after the other; `a|b` are alternatives (after `/`: only where needed), `a+b` is one alternative of two phones.
 INITIALS = {
     "english": dict(
         b="b", p="p", m="m", f="f", d="d", t="t", n="n", l="l", g="g", k="k", h="hh", zh="jh", ch="ch", sh="sh", r="r|zh", j="jh", q="ch",
@@ -45,26 +44,26 @@ INITIALS = {
         sh="s~", r="z~|r~", j="dz~|d~", q="c~|t~", x="s~", z="dz", c="c", s="s",
     ),
     "finnish": dict(
-        b="p|b", p="p+h", m="m", f="f", d="t|d", t="t+h", n="n", l="l", g="k|g", k="k+h", h="h", zh="t+S", ch="t+S+h|t+S", sh="S", r="r",
-        j="t+j|t+S", q="t+S+h|t+S", x="S", z="t+s", c="t+s+h|t+s", s="s",
+        b="p|b", p="p+h", m="m", f="f", d="t|d", t="t+h", n="n", l="l/n+l", g="k|g", k="k+h", h="h", zh="t+S/t+s", ch="t+S+h|t+S/t+s+h|t+s",
+        sh="S/s", r="r", j="t+j|t+S/t+s", q="t+S+h|t+S/t+s+h|t+s", x="S/s", z="t+s", c="t+s+h|t+s", s="s",
     ),
 }  # fmt: skip
 FINALS = {
     "english": {
-        "a": "aa", "o": "w ao", "e": "uh|ah|ax", "ê": "eh", "ai": "ay", "ei": "ey", "ao": "aw", "ou": "ow", "an": "aa|ae n", "en": "ah|ax n",
+        "a": "aa", "o": "w ao", "e": "uh|ah|ax|ow", "ê": "eh|ey", "ai": "ay", "ei": "ey", "ao": "aw", "ou": "ow", "an": "aa|ae n", "en": "ah|ax n",
         "ang": "aa|ao ng", "eng": "ah|ax ng", "ong": "uh|ow ng", "er": "er|er+r|aa+r", "ir": "er|er+r|ih", "iz": "ih|ax|uh", "i": "iy",
-        "ia": "y|iy aa", "ie": "y|iy eh|ae", "iao": "y|iy aw", "iu": "y|iy ow", "ian": "y|iy eh|ae n", "in": "iy|ih n",
+        "ia": "y|iy aa", "ie": "y|iy eh|ae|ey", "iao": "y|iy aw", "iu": "y|iy ow", "ian": "y|iy eh|ae n", "in": "iy|ih n",
         "iang": "y|iy aa ng", "ing": "iy|ih ng", "iong": "y|iy uh|ow ng", "io": "y|iy ow", "u": "uw", "ua": "w|uw aa", "uo": "w|uw ao",
         "uai": "w|uw ay", "ui": "w|uw ey", "uan": "w|uw aa|ae n", "un": "w|uw ah|uh|ax n", "uang": "w|uw aa|ao ng", "ueng": "w|uw ah|ax ng",
-        "v": "iy uw", "ve": "iy w|uw eh|ae", "van": "iy w|uw eh|ae n", "vn": "iy w|uw ih|iy n",
+        "v": "iy uw", "ve": "iy w|uw eh|ae|ey", "van": "iy w|uw eh|ae n", "vn": "iy w|uw ih|iy n",
     },
     "czech": {
         "a": "a:|a", "o": "u o", "e": "e|o", "ê": "e", "ai": "a j|i", "ei": "e j|i", "ao": "a u|o", "ou": "o u", "an": "a n", "en": "e n",
-        "ang": "a n*|n", "eng": "e n*|n", "ong": "u|o n*|n", "er": "e r", "ir": "i", "iz": "i", "i": "i:",
+        "ang": "a n*|n", "eng": "e n*|n", "ong": "u|o n*|n", "er": "e r", "ir": "i", "iz": "i", "i": "i:|i|j+i:",
         "ia": "j|i a", "ie": "j|i e", "iao": "j|i a u|o", "iu": "j|i o u", "ian": "j|i e n", "in": "i:|i n",
         "iang": "j|i a n*|n", "ing": "i:|i n*|n", "iong": "j|i u|o n*|n", "io": "j|i o", "u": "u:|u", "ua": "u a", "uo": "u o",
         "uai": "u a j|i", "ui": "u e j|i", "uan": "u a n", "un": "u e n", "uang": "u a n*|n", "ueng": "u e n*|n",
-        "v": "i: u", "ve": "i u e", "van": "i u e n", "vn": "i u n",
+        "v": "i:|i u", "ve": "i u e", "van": "i u e n", "vn": "i u n",
     },
     "finnish": {
         "a": "a:|a", "o": "u o", "e": "7:|7", "ê": "e", "ai": "a i", "ei": "e i", "ao": "a u", "ou": "o u", "an": "a n", "en": "7|e n",
@@ -78,8 +77,10 @@ FINALS = {
 FRONT = {"j": "y", "q": "y", "x": "y"}
 SILENCE = {"english": "pau", "czech": "#", "finnish": "#"}
 STOPS = set("b p d t g k jh ch c c~ dz dz~ d~ t~".split())
-NASALS, GLIDES = set("n ng n* N".split()), set("y w j v".split())
-LENGTH = {i: m for m, names in {65: "b d g", 100: "p t k", 85: "zh j z", 125: "ch q c", 110: "sh x s", 95: "f h", 70: "m n l r"}.items() for i in names.split()}
+NASALS = set("n ng n* N".split())
+DIPHTHONGS = {tuple(d.split()) for d in ("a i", "e i", "a u", "a o", "o u", "7 i", "iy uw", "i: u")}
+MILLISECONDS = {65: "b d g", 100: "p t k", 85: "zh j z", 125: "ch q c", 110: "sh x s", 95: "f h", 70: "m n l r"}
+LENGTH = {initial: ms for ms, names in MILLISECONDS.items() for initial in names.split()}
 # Heights of a tone, evenly spread over the final; 6 is the low third tone before another syllable.
 TONES = {1: (1.0, 1.0, 1.0), 2: (0.76, 0.79, 1.0), 3: (0.74, 0.6, 0.62, 0.76), 4: (1.05, 0.92, 0.64), 5: (0.78, 0.7), 6: (0.74, 0.62, 0.6)}
 SCHEME = """
@@ -181,6 +182,11 @@ def path(slots, pairs, silence):
     return min(states)[1][1:-1]
 
 
+def starts_with_vowel(names):
+    """Whether the first of a final's phones is its vowel and no medial."""
+    return len(names) == 2 and (names[1] in NASALS | {"j", "r"} or tuple(names) in DIPHTHONGS)
+
+
 def score(voice, sentence, words, r):
     """Festival's segments [(phone, seconds, [(second, Hz)])], or None."""
     accent, _, _, high = SPEAKERS[voice]
@@ -191,8 +197,8 @@ def score(voice, sentence, words, r):
     def options(slot):
         """The order of alternatives differs between utterances, not within one."""
         if slot not in swap:
-            found = [tuple(o.split("+")) for o in slot.split("|")]
-            swap[slot] = found if r.random() < 0.65 else found[1:] + found[:1]
+            found, spare = ([tuple(o.split("+")) for o in part.split("|") if o] for part in (slot + "/").split("/")[:2])
+            swap[slot] = (found if r.random() < 0.65 else found[1:] + found[:1]) + spare
         return swap[slot]
 
     slots, plan = [], []
@@ -233,7 +239,7 @@ def score(voice, sentence, words, r):
         names = [chosen[k][-1] for k in range(start, end)]
         weights = [1.0] * len(names)
         for k, name in enumerate(names):
-            if len(names) > 1 and k == 0 and not FIRST_LONG(names):
+            if len(names) > 1 and k == 0 and not starts_with_vowel(names):
                 weights[k] = 0.45
             elif name in NASALS and k == len(names) - 1:
                 weights[k] = 0.6
@@ -249,15 +255,11 @@ def score(voice, sentence, words, r):
         for phone, seconds, targets in segments[first:]:
             targets += [(t - at, hz * r.uniform(0.985, 1.015)) for t, hz in marks if at <= t < at + seconds]
             at += seconds
-        if i in ends and not last and r.random() < 0.04:
+        pausing = i in ends and not last and r.random() < 0.04
+        if pausing and (chosen[end - 1][-1], silence) in pairs and (silence, chosen[end][0]) in pairs:
             segments.append((silence, r.uniform(0.06, 0.3), []))
     segments.append((silence, 0.1, []))
     return segments
-
-
-def FIRST_LONG(names):
-    """Whether the first of a final's phones is its vowel and no medial."""
-    return len(names) == 2 and (names[1] in NASALS or names[1] in ("j", "r") or (names[0], names[1]) in (("a", "i"), ("e", "i"), ("a", "u"), ("a", "o"), ("o", "u"), ("7", "i"), ("iy", "uw"), ("i:", "u")))
 
 
 def scheme(voice, segments, file):
@@ -271,7 +273,7 @@ def scheme(voice, segments, file):
 
 
 def render(voice, scores):
-    """Float samples at 22,050 Hz, one for each score; None where festival failed. One process."""
+    """Float samples at 22,050 Hz, one for each score (None where festival failed), and its messages. One process."""
     with tempfile.TemporaryDirectory() as folder:
         lines = [f"({SPEAKERS[voice][1]})", SCHEME]
         lines += [scheme(voice, segments, f"{folder}/{i}.wav") for i, segments in enumerate(scores)]
@@ -286,8 +288,11 @@ def render(voice, scores):
                 found.append(None)
                 continue
             rate, x = wavfile.read(file)
+            whole = np.unwrap(x.astype(np.float64), period=65_536)  # ked's loudest samples wrap around
+            if np.abs(whole).max(initial=0) > 60_000:
+                whole = x
             divisor = np.gcd(rate, 22_050)
-            found.append(resample_poly(x.astype(np.float32) / 32768, 22_050 // divisor, rate // divisor))
+            found.append(resample_poly(whole.astype(np.float32) / 32768, 22_050 // divisor, rate // divisor))
         return found, done.stderr + done.stdout
 
 
@@ -322,24 +327,3 @@ def shard(source, vocabulary, seed, count, voices, mix=MIX):
         items += made[:wanted]
     r.shuffle(items)
     return items
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--clauses")
-    parser.add_argument("--first", type=int, default=9000)
-    parser.add_argument("--shards", type=int, default=1)
-    parser.add_argument("--count", type=int, default=2000)
-    parser.add_argument("--voices", default="kal ked")
-    args = parser.parse_args()
-    source, vocabulary = text.Source(clauses=args.clauses), tokens.Vocabulary()
-    for i in range(args.first, args.first + args.shards):
-        file = args.out / f"train-{i:04d}.pkl"
-        if not file.exists():
-            say.save(file, shard(source, vocabulary, i, args.count, args.voices.split()))
-            print(file, flush=True)
-
-
-if __name__ == "__main__":
-    main()

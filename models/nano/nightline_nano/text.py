@@ -5,7 +5,6 @@ Whole templates are held out of training, and so is one wording in forty of the 
 """
 
 import hashlib
-import random
 import re
 from functools import cache
 from pathlib import Path

@@ -28,8 +28,9 @@ SHAPE = dict(mels=80, audio_context=512, text_context=224, width=256, heads=4, e
 class Feeder:
     """Batches of about `seconds` of audio each, for one process."""
 
-    def __init__(self, folder, vocabulary, seconds, seed, light=lambda: False):
-        self.folder, self.vocabulary, self.seconds, self.light = Path(folder), vocabulary, seconds, light
+    def __init__(self, folder, vocabulary, seconds, seed, light=lambda: False, focused=lambda: False):
+        self.folder, self.vocabulary, self.seconds = Path(folder), vocabulary, seconds
+        self.light, self.focused = light, focused
         self.r, self.n = random.Random(seed), np.random.default_rng(seed)
         self.channel, self.logmel = Channel(seed), LogMel()
         self.items, self.seen, self.looked = [], set(), 0.0
@@ -63,6 +64,8 @@ class Feeder:
 
     def draw(self):
         meta, x = self.r.choice(self.items)
+        while meta["kind"] in ("clause", "words", "general") and self.focused() and self.r.random() < 0.7:
+            meta, x = self.r.choice(self.items)
         if self.r.random() < 0.08 and meta["lang"] == "zh":
             other, y = self.r.choice(self.items)
             if other["lang"] == "zh" and len(x) + len(y) < 8000 * 8.5:
@@ -256,7 +259,8 @@ class _Loader(IterableDataset):
         worker = get_worker_info()
         seed = self.seed + (worker.id if worker else 0)
         light = lambda: float(self.progress) > self.a.light
-        return Feeder(self.a.data, self.vocabulary, self.a.seconds, seed, light).batches()
+        focused = lambda: float(self.progress) > self.a.focus
+        return Feeder(self.a.data, self.vocabulary, self.a.seconds, seed, light, focused).batches()
 
 
 def _write(path, value):
@@ -280,6 +284,7 @@ def arguments(parser):
     parser.add_argument("--warm", type=int, default=300, help="steps until the peak")
     parser.add_argument("--ctc", type=float, default=0.6, help="weight of the training aid")
     parser.add_argument("--light", type=float, default=0.15, help="share of the time after which the channel is kinder")
+    parser.add_argument("--focus", type=float, default=0.65, help="share of the time after which most of it is what callers say")
     parser.add_argument("--save-every", type=float, default=240, help="seconds between checkpoints")
     parser.add_argument("--adopt", type=Path, help="start from the weights of this checkpoint")
     parser.add_argument("--seed", type=int, default=1)
