@@ -28,7 +28,7 @@ def fetch():
     ASSETS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:", "-d", folder]
-        subprocess.run([*pip, "--no-build-isolation", "openai-whisper==20250625"], check=True)
+        subprocess.run([*pip, "openai-whisper==20250625"], check=True)
         [archive] = Path(folder).glob("openai_whisper-*.tar.gz")
         with tarfile.open(archive) as tar:
             for member in tar.getmembers():

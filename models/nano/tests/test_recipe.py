@@ -1,4 +1,4 @@
-"""What can be checked without torch and without a voice: grammar, numbers, tokens, readings, quantisation.
+"""What can be checked without torch and without a voice: grammar, numbers, tokens, quantisation. `make test-recipe` runs it.
 
 python -m unittest discover -s models/nano/tests -t models/nano
 """
@@ -51,8 +51,11 @@ class Numbers(unittest.TestCase):
             self.assertRegex(text.phone(random.Random(seed)), "^[零一二三四五六七八九幺]{11}$")
 
 
-@unittest.skipUnless((tokens.ASSETS / "multilingual.tiktoken").exists(), "assets are not fetched: python -m nightline_nano assets")
 class Tokens(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        tokens.fetch()
+
     def test_text_survives(self):
         for sentence in ("沪AD一二三四五", "我的APP打不开", " there's a red light", "续航掉得很厉害"):
             self.assertEqual(tokens.decode(tokens.encode(sentence)), sentence)
