@@ -59,6 +59,13 @@ def write(checkpoint, path):
             ints(*reversed(a.shape))
             file.write(label)
             a.tofile(file)
+    aid = {name: tensor.half().numpy() for name, tensor in saved["model"].items() if name.startswith("ctc.")}
+    np.savez_compressed(aid_beside(path), units=np.array(saved["units"]), **aid)
+
+
+def aid_beside(path):
+    """Where the training aid of an exported file is kept, for training on from it."""
+    return Path(path).with_name(Path(path).name.split(".bin")[0].removesuffix("-f16") + ".ctc.npz")
 
 
 # ggml's block formats: 32 numbers share a scale (and, for q5_1, a minimum).

@@ -139,14 +139,19 @@ def loss_of(model, batch, ctc_weight, device):
 
 
 def adopt(model, vocabulary, path):
-    """Weights of an earlier checkpoint or of an exported file (which has no training aid: that begins anew); rows of ids and units
+    """Weights of an earlier checkpoint or of an exported file (its training aid lies beside it, or begins anew); rows of ids and units
     are matched by what they stand for."""
     if ".bin" in Path(path).name:
         state = {name: torch.from_numpy(a) for name, a in export.read(path).items()}
         table = "decoder.token_embedding.weight"
         used = torch.nonzero(state[table][:, 0] > -export.UNTRAINED / 2).flatten().tolist()
         state[table] = state[table][used]
-        old = dict(model=state, used=used, units=[])
+        units, aid = [], export.aid_beside(path)
+        if aid.exists():
+            with np.load(aid) as file:
+                units = file["units"].tolist()
+                state |= {name: torch.from_numpy(file[name].astype(np.float32)) for name in ("ctc.weight", "ctc.bias")}
+        old = dict(model=state, used=used, units=units)
     else:
         old = torch.load(path, map_location="cpu", weights_only=False)
     state, mine = old["model"], model.state_dict()

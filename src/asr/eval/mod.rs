@@ -208,9 +208,12 @@ fn hear(recognizer: &dyn Recognizer, clock: Clock, work: &Work, options: &Option
     };
     let audio = if options.trim && !item.is_none() { trimmed(&audio) } else { &audio };
     let enough = options.partials && audio.len() > 2 * PARTIAL_BEFORE_END;
-    let partial = enough
-        .then(|| decode(&audio[..audio.len() - PARTIAL_BEFORE_END], Purpose::Partial, None))
-        .transpose()?;
+    let partial =
+        match enough.then(|| decode(&audio[..audio.len() - PARTIAL_BEFORE_END], Purpose::Partial, None)) {
+            // A final of another worker's recording goes before it, as it would in calls.
+            Some(Err(Error::Recognizer { source: super::Error::Dropped, .. })) => None,
+            partial => partial.transpose()?,
+        };
     let (partial, partial_ms) = partial.map(|(transcript, ms)| (transcript.text, ms)).unzip();
     let (transcript, final_ms) = decode(audio, Purpose::Final, partial.clone())?;
     let (errors, length) = score::character_errors(&item.text, &transcript.text);
