@@ -204,7 +204,7 @@ fn hear(recognizer: &dyn Recognizer, clock: Clock, work: &Work, options: &Option
         let begun = clock.now();
         let transcript = ask(recognizer, audio, purpose, item.lang, earlier)
             .map_err(|source| Error::Recognizer { wav: item.wav.clone(), source })?;
-        Ok::<_, Error>((transcript, clock.now().saturating_since(begun).as_secs_f64() * 1000.0))
+        Ok::<_, Error>((transcript, clock.now().saturating_since(begun).as_micros() as f64 / 1000.0))
     };
     let audio = if options.trim && !item.is_none() { trimmed(&audio) } else { &audio };
     let enough = options.partials && audio.len() > 2 * PARTIAL_BEFORE_END;
