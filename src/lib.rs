@@ -12,6 +12,7 @@ pub mod config;
 pub mod dialogue;
 pub mod driver;
 pub mod leg;
+pub mod logistic;
 pub mod media;
 pub mod qa;
 pub mod record;

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use crate::asr::Recognizer;
 use crate::asr::remote::{self, Remote};
 use crate::asr::whisper::{ModelSource, OpenError, Options, Whisper};
-use crate::call::endpointing::Silences;
+use crate::call::endpointing::Endpointing;
 use crate::call::event::Event;
 use crate::call::listening::Hearing;
 use crate::call::settings::BargeIn;
@@ -351,17 +351,10 @@ fn settings(
     comfort: Arc<[i16]>,
 ) -> Settings {
     let turns = &config.turns;
-    let default = Silences::default();
-    let scale = |silence: Duration| silence.clamp(turns.min_silence, turns.max_silence);
     Settings {
         hearing: Hearing { partial_interval: config.asr.partial_interval, ..Hearing::default() },
-        silences: Silences {
-            speculate: default.speculate.min(turns.min_silence),
-            complete: turns.min_silence,
-            neutral: scale(turns.min_silence + default.neutral.saturating_sub(default.complete)),
-            open: scale(default.open),
-            number: turns.max_silence,
-        },
+        endpointing: Endpointing::new(turns.min_silence, turns.max_silence),
+        greeting_expects: crate::dialogue::Expect::Open,
         barge_in: BargeIn {
             enabled: turns.barge_in,
             verdict: turns.barge_in_verdict,

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Token;
+use crate::logistic::{Logistic, probability};
 
 /// Decoding steps with a token below this probability count as doubtful.
 const DOUBTFUL: f32 = 0.5;
@@ -183,24 +184,8 @@ pub struct Calibration {
     pub utterances: usize,
     /// Below this confidence words are taken for the decoder's invention, and dropped.
     pub floor: f32,
-    /// Logit of an utterance whose features are all at their means.
-    pub bias: f32,
-    /// One for each feature.
-    pub terms: Vec<Term>,
-}
-
-/// The weight of one feature.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Term {
-    /// Its name in [`Evidence::features`].
-    pub feature: String,
-    /// Its mean over the utterances that were fitted.
-    pub mean: f32,
-    /// Its standard deviation, above zero.
-    pub scale: f32,
-    /// Logits for each standard deviation above the mean.
-    pub weight: f32,
+    /// The weights of [`Evidence::features`].
+    pub weights: Logistic,
 }
 
 /// Why a calibration cannot be used.
@@ -231,25 +216,9 @@ impl Calibration {
         let calibration: Option<Self> = serde_json::from_str(text).map_err(|e| wrong(e.to_string()))?;
         let Some(calibration) = calibration else { return Ok(None) };
         let known = Evidence::default().features();
-        for (name, _) in known {
-            match calibration.terms.iter().filter(|term| term.feature == name).count() {
-                1 => {}
-                0 => return Err(wrong(format!("the feature `{name}` is missing"))),
-                _ => return Err(wrong(format!("the feature `{name}` is there twice"))),
-            }
-        }
-        for Term { feature, mean, scale, weight } in &calibration.terms {
-            if !known.iter().any(|(name, _)| name == feature) {
-                return Err(wrong(format!("this build knows no feature `{feature}`")));
-            }
-            if !(mean.is_finite() && weight.is_finite() && scale.is_finite() && *scale > 0.0) {
-                return Err(wrong(format!(
-                    "the figures of `{feature}` are no numbers, or its scale is not above 0"
-                )));
-            }
-        }
-        if !calibration.bias.is_finite() || !(0.0..1.0).contains(&calibration.floor) {
-            return Err(wrong("the bias is no number, or the floor is not in 0 to 1".into()));
+        calibration.weights.check(known.map(|(name, _)| name)).map_err(wrong)?;
+        if !(0.0..1.0).contains(&calibration.floor) {
+            return Err(wrong("the floor is not in 0 to 1".into()));
         }
         Ok(Some(calibration))
     }
@@ -269,20 +238,14 @@ impl Calibration {
         if evidence.length == 0 {
             return 0.0;
         }
-        let logit = evidence.features().iter().fold(self.bias, |sum, (name, value)| {
-            let term = self.terms.iter().find(|term| term.feature == *name);
-            match (term, value) {
-                (Some(term), Some(value)) => sum + term.weight * (value - term.mean) / term.scale,
-                _ => sum,
-            }
-        });
-        1.0 / (1.0 + (-logit).exp())
+        probability(self.weights.logit(evidence.features()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logistic::Term;
 
     fn tokens(probabilities: &[f32]) -> Vec<Token> {
         probabilities
@@ -339,13 +302,14 @@ mod tests {
             scale: 1.0,
             weight: 0.0,
         });
-        Calibration { made_by: "a test".into(), utterances: 1, floor: 0.0, bias: 0.0, terms: terms.into() }
+        let weights = Logistic { bias: 0.0, terms: terms.into() };
+        Calibration { made_by: "a test".into(), utterances: 1, floor: 0.0, weights }
     }
 
     #[test]
     fn a_calibration_weighs_what_is_known_and_passes_over_what_is_not() {
         let mut calibration = calibration();
-        let agreement = calibration.terms.iter_mut().find(|t| t.feature == "agreement").unwrap();
+        let agreement = calibration.weights.terms.iter_mut().find(|t| t.feature == "agreement").unwrap();
         (agreement.mean, agreement.scale, agreement.weight) = (0.8, 0.1, 2.0);
         let evidence = |agreement| Evidence { length: 4, agreement, ..Evidence::default() };
         let judge = |agreement| calibration.judge(&evidence(agreement));
@@ -361,11 +325,11 @@ mod tests {
         assert_eq!(Calibration::parse(&text(&calibration()), "x").unwrap(), Some(calibration()));
         assert_eq!(Calibration::parse("null", "x").unwrap(), None, "nothing was fitted yet");
         let mut other = calibration();
-        other.terms[0].feature = "moon_phase".into();
+        other.weights.terms[0].feature = "moon_phase".into();
         let error = Calibration::parse(&text(&other), "nano.confidence.json").unwrap_err().to_string();
         assert!(error.contains("nano.confidence.json") && error.contains("mean_log_prob"), "{error}");
         let mut other = calibration();
-        other.terms[2].scale = 0.0;
+        other.weights.terms[2].scale = 0.0;
         let error = Calibration::parse(&text(&other), "x").unwrap_err().to_string();
         assert!(error.contains("low_share"), "{error}");
         assert!(Calibration::parse("{", "x").unwrap_err().to_string().contains("asr calibrate"));

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+use super::endpointing::EndOfTurn;
 use crate::asr::Engine;
 use crate::asr::stream::Hypothesis;
 use crate::clock::Time;
@@ -42,8 +43,8 @@ pub enum EventKind {
     Answered,
     /// The caller began to speak.
     SpeechStarted,
-    /// The end of the caller's utterance was decided.
-    SpeechEnded,
+    /// The end of the caller's utterance was decided, for these reasons.
+    SpeechEnded(EndOfTurn),
     /// Words so far, not final.
     Partial(Hypothesis),
     /// The caller's turn is over and these were the words.

@@ -1,13 +1,13 @@
 //! Hearing the caller: partials, the speculated answer, barge-in and its undoing, the end of the turn.
 
 use super::Call;
-use super::endpointing::silence_for;
+use super::endpointing::{self, Signs};
 use super::event::EventKind;
 use super::io::{HearingId, Output};
 use super::listening::{Change, PartialWords, Utterance};
 use super::turn::{Answered, BotTurn};
 use crate::asr::{self, Purpose, Transcript};
-use crate::dialogue::{Ask, Said, Who};
+use crate::dialogue::{Ask, Expect, Said, Who};
 use crate::media::Frame;
 use std::time::Duration;
 
@@ -79,6 +79,9 @@ impl Call {
             if let Some(said) = self.history.pop_if(|said| said.who == Who::Caller) {
                 self.carried = said.text;
             }
+            if let Some(ended) = turn.answers_speech_until() {
+                self.listening.went_on_after(self.now.saturating_since(ended));
+            }
         }
     }
 
@@ -98,7 +101,7 @@ impl Call {
     }
 
     fn ask_for_words(&mut self) {
-        let purpose = if self.listening.wants_final(self.now, self.settings.silences.speculate) {
+        let purpose = if self.listening.wants_final(self.now, self.settings.endpointing.speculate) {
             Purpose::Final
         } else if self.listening.wants_partial() {
             Purpose::Partial
@@ -167,7 +170,7 @@ impl Call {
         let ask = Ask {
             transcript,
             history: self.history.clone(),
-            expect: self.asking.expect(),
+            expect: self.expect(),
             clarified: self.clarified,
             caller: self.caller_number.clone(),
             cancelled: turn.cancelled.clone(),
@@ -231,17 +234,22 @@ impl Call {
         }
         let Some(utterance) = self.listening.utterance() else { return };
         let Some(transcript) = &utterance.transcript else { return };
-        let words = format!("{}{}", self.carried, transcript.text);
-        let (needed, _because) = silence_for(&words, self.asking.expect(), &self.settings.silences);
-        let silence = self.now.saturating_since(utterance.last_speech);
-        if silence >= needed || self.listening.is_overlong() {
-            self.end_caller_turn();
+        let signs = Signs {
+            silence: self.now.saturating_since(utterance.last_speech),
+            voice: self.listening.voice(),
+            words: endpointing::read(&format!("{}{}", self.carried, transcript.text), self.expect()),
+            confidence: transcript.confidence,
+            contour: utterance.contour(),
+            usual_pause: self.listening.usual_pause(),
+        };
+        if self.settings.endpointing.judge(&signs).over || self.listening.is_overlong() {
+            self.end_caller_turn(&signs);
         }
     }
 
-    fn end_caller_turn(&mut self) {
+    fn end_caller_turn(&mut self, signs: &Signs) {
         let Some(utterance) = self.listening.take() else { return };
-        self.event(EventKind::SpeechEnded);
+        self.event(EventKind::SpeechEnded(self.settings.endpointing.explain(signs)));
         let words = utterance.words();
         let Some(mut pending) = self.pending.take_if(|p| p.hearing == utterance.id) else {
             self.drop_pending();
@@ -255,6 +263,7 @@ impl Call {
         self.cut_turn();
         self.carried.clear();
         self.prompts = 0;
+        self.expects = Expect::Open;
         pending.turn.confirmed(self.now);
         self.event(EventKind::CallerSaid {
             turn: pending.turn.id,
@@ -289,7 +298,7 @@ impl Call {
             return false;
         }
         let lexicon = &self.settings.lexicon;
-        let answers_question = self.asking.expect() != crate::dialogue::Expect::Open;
+        let answers_question = self.expect() != Expect::Open;
         lexicon.is_interrupt(words)
             || (!lexicon.is_backchannel(words)
                 && (answers_question || content_length(words) >= self.settings.barge_in.content))

@@ -1,8 +1,10 @@
 //! What the caller is saying: from frames to utterances, their revisions and their words.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::endpointing::{Contour, Follower};
 use super::io::HearingId;
 use crate::asr::stream::{self, Agreement, Hypothesis};
 use crate::asr::{Times, Transcript};
@@ -48,6 +50,10 @@ impl Default for Hearing {
 /// Voiced frames among the last [`ONSET_WINDOW`] that make an onset.
 const ONSET_FRAMES: u32 = 3;
 const ONSET_WINDOW: u32 = 4;
+/// Pauses that make a habit.
+const HABIT: u32 = 2;
+/// Frames whose probability is kept.
+const PROBABILITIES: usize = 5;
 /// How far the interval of partials is widened at most.
 const WIDEST: u32 = 4;
 /// Silence that a recogniser is given at the end of an utterance; more of it makes models invent words.
@@ -107,6 +113,8 @@ pub struct Utterance {
     partial_at: usize,
     /// In which stretch the partial under way was asked for.
     partial_asked: Option<usize>,
+    /// How the voice goes in the present stretch.
+    follower: Follower,
 }
 
 impl Utterance {
@@ -151,6 +159,7 @@ impl Utterance {
         self.agreement = Agreement::default();
         self.partial = None;
         self.partial_at = 0;
+        self.follower = Follower::default();
     }
 
     /// The words so far: what was settled before pauses is committed, and what successive partials agree on.
@@ -174,6 +183,11 @@ impl Utterance {
         self.transcript.as_ref().map_or_else(|| self.hypothesis().committed, |t| t.text.clone())
     }
 
+    /// How the voice ended, if it has.
+    pub fn contour(&self) -> Contour {
+        self.follower.contour()
+    }
+
     /// Words of the newest partial of the present stretch.
     pub fn partial(&self) -> Option<&str> {
         self.partial.as_deref()
@@ -189,22 +203,59 @@ pub struct Listening {
     count: u32,
     /// How far the interval of partials is widened.
     widened: u32,
+    /// Probabilities of speech in the last 100 ms.
+    probabilities: VecDeque<f32>,
+    habit: Habit,
     utterance: Option<Utterance>,
+}
+
+/// How long this caller pauses within a turn.
+#[derive(Clone, Copy, Debug, Default)]
+struct Habit {
+    /// Logarithms of the pauses in seconds.
+    sum: f32,
+    count: u32,
+}
+
+impl Habit {
+    fn push(&mut self, pause: Duration) {
+        self.sum += pause.as_secs_f32().max(0.02).ln();
+        self.count += 1;
+    }
+
+    /// The geometric mean.
+    fn usual(self) -> Option<Duration> {
+        (self.count >= HABIT).then(|| Duration::from_secs_f32((self.sum / self.count as f32).exp()))
+    }
 }
 
 impl Listening {
     /// Ears with this voice activity detector.
     pub fn new(vad: Box<dyn VoiceActivity>, hearing: Hearing) -> Self {
-        Self { vad, hearing, pre_roll: Vec::new(), recent: 0, count: 0, widened: 1, utterance: None }
+        Self {
+            vad,
+            hearing,
+            pre_roll: Vec::new(),
+            recent: 0,
+            count: 0,
+            widened: 1,
+            probabilities: VecDeque::from([0.0; PROBABILITIES]),
+            habit: Habit::default(),
+            utterance: None,
+        }
     }
 
     /// Takes the next 20 ms.
     pub fn push(&mut self, now: Time, frame: &Frame) -> Option<Change> {
         let probability = self.vad.probability(frame);
+        self.probabilities.rotate_left(1);
+        self.probabilities[PROBABILITIES - 1] = probability;
         match &mut self.utterance {
             None => self.wait_for_onset(now, frame, probability),
             Some(utterance) => {
                 utterance.audio.extend_from_slice(&frame.0);
+                let before = utterance.last_speech;
+                utterance.follower.push(frame, probability >= self.hearing.sustain);
                 if probability >= self.hearing.sustain {
                     utterance.voiced += 1;
                     utterance.voiced_in_a_row += 1;
@@ -213,6 +264,7 @@ impl Listening {
                         utterance.last_speech = now;
                     }
                     if resumed {
+                        self.habit.push(now.saturating_since(before));
                         utterance.settle(self.hearing.pre_roll);
                         utterance.id.revision += 1;
                         utterance.final_asked = false;
@@ -231,6 +283,21 @@ impl Listening {
                 None
             }
         }
+    }
+
+    /// Mean probability of speech in the last 100 ms, in 0..=1.
+    pub fn voice(&self) -> f32 {
+        self.probabilities.iter().sum::<f32>() / PROBABILITIES as f32
+    }
+
+    /// How long this caller usually pauses within a turn, once two were heard.
+    pub fn usual_pause(&self) -> Option<Duration> {
+        self.habit.usual()
+    }
+
+    /// The caller went on after `pause`, after which the turn had been taken for over.
+    pub fn went_on_after(&mut self, pause: Duration) {
+        self.habit.push(pause);
     }
 
     /// The utterance in progress.
@@ -328,6 +395,7 @@ impl Listening {
             partial: None,
             partial_at: 0,
             partial_asked: None,
+            follower: Follower::default(),
         });
         Some(Change::Started)
     }

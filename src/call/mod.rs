@@ -33,7 +33,7 @@ pub use self::settings::{Lexicon, Phrases, Settings};
 use self::timers::{Timer, Timers};
 use self::turn::{BotTurn, Then};
 use crate::clock::Time;
-use crate::dialogue::Said;
+use crate::dialogue::{Expect, Said};
 use crate::media::Frame;
 
 /// One call: everything it knows and decides.
@@ -52,6 +52,8 @@ pub struct Call {
     /// True while the turn being spoken is paused for the caller.
     barging_in: bool,
     asking: Asking,
+    /// What the bot's last question expects, if the core itself asks nothing.
+    expects: Expect,
     clarified: bool,
     history: Vec<Said>,
     /// Words of the caller whose answer was withdrawn before a sound of it had left.
@@ -99,6 +101,7 @@ impl Call {
     ) -> Self {
         let mut call = Self {
             listening: Listening::new(vad, settings.hearing),
+            expects: settings.greeting_expects,
             settings,
             caller_number,
             outputs: VecDeque::new(),
@@ -268,6 +271,14 @@ impl Call {
         self.event(EventKind::Ended { disposition });
         self.outputs.push_back(Output::HangUp);
         self.stage = Stage::Over;
+    }
+
+    /// What the last question expects.
+    fn expect(&self) -> Expect {
+        match self.asking.expect() {
+            Expect::Open => self.expects,
+            asked => asked,
+        }
     }
 
     fn next_turn(&mut self) -> TurnId {

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::endpointing::Silences;
+use super::endpointing::Endpointing;
 use super::listening::Hearing;
-use crate::dialogue::Mind;
+use crate::dialogue::{Expect, Mind};
 
 /// Everything that a call needs to know beforehand.
 #[derive(Clone)]
 pub struct Settings {
     /// Speech and its ends.
     pub hearing: Hearing,
-    /// Silences that end a turn.
-    pub silences: Silences,
+    /// How the ends of turns are found.
+    pub endpointing: Endpointing,
+    /// What the greeting asks for; that of a hotline asks nothing in particular, that of a reminder asks yes or no.
+    pub greeting_expects: Expect,
     /// Interruptions.
     pub barge_in: BargeIn,
     /// Silence of both sides after which the caller is prompted.

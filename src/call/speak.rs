@@ -147,7 +147,7 @@ impl Call {
             tier: decision.tier,
             topic: decision.topic,
         });
-        let was_asking = self.asking.expect() != Expect::Open;
+        let was_asking = self.expect() != Expect::Open;
         match decision.act {
             Act::Answer => {
                 self.clarified = false;

@@ -82,7 +82,8 @@ fn one(text: &str) -> Vec<String> {
 fn settings(seats: &[&str]) -> Settings {
     Settings {
         hearing: Hearing::default(),
-        silences: super::endpointing::Silences::default(),
+        endpointing: super::endpointing::Endpointing::default(),
+        greeting_expects: Expect::Open,
         barge_in: BargeIn::default(),
         no_input: Duration::from_secs(7),
         in_flight: Duration::from_millis(60),

@@ -102,6 +102,11 @@ impl BotTurn {
         self.answers.is_some()
     }
 
+    /// When the speech that it answers ended.
+    pub fn answers_speech_until(&self) -> Option<Time> {
+        self.answers.map(|answers| answers.last_speech)
+    }
+
     /// True if no clause was ever added and none will come.
     pub fn is_silent(&self) -> bool {
         self.closed && self.clauses.is_empty()

@@ -243,7 +243,7 @@ fn describe(event: &Event) -> Option<String> {
         EventKind::Fault { part, error } => format!("fault in {part}: {error}"),
         EventKind::Ended { disposition } => format!("call ended: {disposition:?}"),
         EventKind::SpeechStarted
-        | EventKind::SpeechEnded
+        | EventKind::SpeechEnded(_)
         | EventKind::Partial(_)
         | EventKind::BotStarted { timings: None, .. }
         | EventKind::Hold { .. } => return None,

@@ -12,6 +12,7 @@ mod replay;
 mod serve;
 #[cfg(feature = "desk")]
 mod talk;
+mod turns;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -74,6 +75,9 @@ enum Command {
     /// Measure the recogniser.
     #[command(subcommand)]
     Asr(asr::Command),
+    /// Measure turn-taking.
+    #[command(subcommand)]
+    Turns(turns::Command),
     /// Stored calls.
     #[command(subcommand)]
     Calls(record::CallsCommand),
@@ -102,6 +106,7 @@ impl Cli {
             #[cfg(feature = "desk")]
             Command::Talk(args) => with_config(file, |config| block_on(args.run(config))),
             Command::Asr(command) => with_config(file, |config| command.run(&config)),
+            Command::Turns(command) => with_config(file, |config| command.run(&config)),
             Command::Replay(args) => with_config(file, |config| args.run(config)),
             Command::Demo(args) => with_config(file, |config| block_on(args.run(config))),
             Command::Doctor(args) => with_config(file, |config| {

@@ -100,7 +100,7 @@ impl LightMind {
         let phrases = self.tenant.phrases(language(ask));
         let text = &ask.transcript.text;
         match ask.expect {
-            Expect::Open => None,
+            Expect::Open | Expect::Plate | Expect::Number => None,
             Expect::YesNo => {
                 let act = if slots::yes_no(text)? { Act::Yes } else { Act::No };
                 Some(reply(act, sure, "slot", ""))

@@ -75,6 +75,10 @@ pub enum Expect {
     YesNo,
     /// A telephone number.
     Phone,
+    /// A number plate.
+    Plate,
+    /// Any other number, digit by digit: of an order, a code.
+    Number,
     /// A time for a call-back.
     Time,
 }

@@ -10,6 +10,7 @@ mod judge;
 mod reader;
 pub mod report;
 pub(crate) mod text;
+pub mod turns;
 mod voice;
 
 pub use caller::{CallerReport, CallerStep, CallerTurn, Note, Overlap, ScriptedCaller};

@@ -289,6 +289,7 @@ fn turn(who: Who, text: &str) -> TurnRecord {
         interrupted: false,
         confidence: None,
         engine: None,
+        end_of_turn: None,
         act: None,
         tier: None,
         topic: None,

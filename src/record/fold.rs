@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{CallInfo, CallRecord, CallbackRecord, HandoffRecord, MediaRecord, Tap, TurnRecord};
 use crate::asr::written::written;
+use crate::call::endpointing::EndOfTurn;
 use crate::call::event::{Event, EventKind, LegId, Timings, TurnId};
 use crate::clock::Time;
 use crate::dialogue::{Act, Reason, Tier, Who};
@@ -26,6 +27,8 @@ pub struct Folder {
     record: CallRecord,
     /// Decisions and timings of turns that the bot has not finished speaking.
     open: BTreeMap<TurnId, Open>,
+    /// Why the caller's turn was over whose words come next.
+    end_of_turn: Option<EndOfTurn>,
     /// Legs on hold and since when.
     held_since: [Option<u64>; 2],
     faults: usize,
@@ -56,7 +59,7 @@ impl Folder {
             media: Vec::new(),
             recording: None,
         };
-        Self { record, open: BTreeMap::new(), held_since: [None; 2], faults: 0 }
+        Self { record, open: BTreeMap::new(), end_of_turn: None, held_since: [None; 2], faults: 0 }
     }
 
     /// Takes in one event.
@@ -70,15 +73,16 @@ impl Folder {
             // prompts.
             EventKind::Answered
             | EventKind::SpeechStarted
-            | EventKind::SpeechEnded
             | EventKind::Partial(_)
             | EventKind::BargeInStarted { .. }
             | EventKind::Dtmf { leg: LegId::Seat, .. } => {}
+            EventKind::SpeechEnded(why) => self.end_of_turn = Some(why.clone()),
             EventKind::CallerSaid { turn: _, text, confidence, engine, began, ended } => {
                 let mut turn = turn(Who::Caller, text, millis(*began), millis(*ended));
                 turn.confidence = Some(*confidence);
                 turn.written = Some(written(text)).filter(|written| written != text);
                 turn.engine = Some(*engine);
+                turn.end_of_turn = self.end_of_turn.take();
                 self.insert(turn);
             }
             EventKind::Decided { turn, act, confidence, sources, tier, topic } => {
@@ -205,6 +209,7 @@ fn turn(who: Who, text: &str, began_ms: u64, ended_ms: u64) -> TurnRecord {
         interrupted: false,
         confidence: None,
         engine: None,
+        end_of_turn: None,
         act: None,
         tier: None,
         topic: None,
@@ -218,6 +223,11 @@ mod tests {
     use super::*;
     use crate::asr::Engine;
     use crate::asr::stream::Hypothesis;
+    use crate::call::endpointing::Because;
+
+    fn end_of_turn() -> EndOfTurn {
+        EndOfTurn { silence_ms: 300, probability: 0.9, because: Because::Complete, logits: BTreeMap::new() }
+    }
     use crate::call::event::{Disposition, HandoffOutcome};
     use std::time::Duration;
 
@@ -258,7 +268,7 @@ mod tests {
                 EventKind::Partial(Hypothesis { committed: String::new(), tentative: "续航".into() }),
             ),
             event(3100, decided(2, Act::Clarify, "speculated")),
-            event(3900, EventKind::SpeechEnded),
+            event(3900, EventKind::SpeechEnded(end_of_turn())),
             event(
                 4100,
                 EventKind::CallerSaid {

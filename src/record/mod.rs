@@ -8,6 +8,7 @@ pub mod wav;
 use serde::{Deserialize, Serialize};
 
 use crate::asr::Engine;
+use crate::call::endpointing::EndOfTurn;
 use crate::call::event::{Disposition, Event, HandoffOutcome, Timings};
 use crate::dialogue::{Act, Reason, Tier, Who};
 
@@ -85,6 +86,9 @@ pub struct TurnRecord {
     pub confidence: Option<f32>,
     /// Caller: which recogniser.
     pub engine: Option<Engine>,
+    /// Caller: why its turn was taken for over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_of_turn: Option<EndOfTurn>,
     /// Bot: what it came to.
     pub act: Option<Act>,
     /// Bot: which tier answered.

@@ -1,11 +1,12 @@
 //! Fits a [`Calibration`] to what an evaluation wrote down.
 //!
-//! Logistic regression with a small ridge, by Newton's method, over the standardised features. The target of an utterance is
+//! Logistic regression with a small ridge ([`Logistic::fit`]). The target of an utterance is
 //! how much of it can be used: 1 without an error, falling to 0 at 30 % errors; words where nobody spoke are 0.
 
 use super::Outcome;
 use super::score::{Confidence, Verdict, verdict};
-use crate::asr::confidence::{Calibration, Evidence, Term};
+use crate::asr::confidence::{Calibration, Evidence};
+use crate::logistic::{Logistic, Sample};
 
 /// Fewer utterances with words than this are too few to fit.
 pub const FEWEST: usize = 50;
@@ -16,7 +17,6 @@ const LOST: f64 = 0.005;
 const HIGHEST_FLOOR: f64 = 0.1;
 /// Pulls weights toward zero, as if so many more utterances said so.
 const RIDGE: f64 = 1.0;
-const STEPS: usize = 30;
 /// Error rate from which on nothing of an utterance can be used.
 const USELESS: f64 = 0.3;
 
@@ -47,7 +47,7 @@ pub struct Fit {
 /// Fits weights to `outcomes`; `made_by` is kept in them. Utterances in which nothing was heard are not fitted (their
 /// confidence is zero), but count in the judgement.
 pub fn fit(outcomes: &[Outcome], made_by: String) -> Result<Fit, Error> {
-    let samples: Vec<Sample> = outcomes.iter().filter_map(Sample::of).collect();
+    let samples: Vec<Sample> = outcomes.iter().filter_map(sample).collect();
     if samples.len() < FEWEST {
         return Err(Error::TooFew(samples.len()));
     }
@@ -57,7 +57,8 @@ pub fn fit(outcomes: &[Outcome], made_by: String) -> Result<Fit, Error> {
     }
     let folds: Vec<Calibration> = (0..FOLDS)
         .map(|fold| {
-            let others = samples.iter().enumerate().filter(|(i, _)| i % FOLDS != fold).map(|(_, s)| s);
+            let others =
+                samples.iter().enumerate().filter(|(i, _)| i % FOLDS != fold).map(|(_, s)| s.clone());
             regress(&others.collect::<Vec<_>>(), String::new())
         })
         .collect();
@@ -79,116 +80,26 @@ pub fn fit(outcomes: &[Outcome], made_by: String) -> Result<Fit, Error> {
     right.sort_by(f64::total_cmp);
     let floor =
         right.get((right.len() as f64 * LOST) as usize).map_or(0.0, |c| (c * 0.999).min(HIGHEST_FLOOR));
-    let calibration =
-        Calibration { floor: floor as f32, ..regress(&samples.iter().collect::<Vec<_>>(), made_by) };
+    let calibration = Calibration { floor: floor as f32, ..regress(&samples, made_by) };
     Ok(Fit { calibration, before: Confidence::judge(&before), after: Confidence::judge(&after) })
 }
 
-struct Sample {
-    features: Vec<Option<f64>>,
-    target: f64,
+fn sample(outcome: &Outcome) -> Option<Sample> {
+    let evidence = outcome.evidence.as_ref()?;
+    let target = if outcome.item.is_none() {
+        0.0
+    } else {
+        let rate = outcome.errors as f64 / outcome.length.max(1) as f64;
+        (1.0 - rate / USELESS).max(0.0)
+    };
+    let features = evidence.features().map(|(_, value)| value).to_vec();
+    Some(Sample { features, target, weight: 1.0 })
 }
 
-impl Sample {
-    fn of(outcome: &Outcome) -> Option<Self> {
-        let evidence = outcome.evidence.as_ref()?;
-        let target = if outcome.item.is_none() {
-            0.0
-        } else {
-            let rate = outcome.errors as f64 / outcome.length.max(1) as f64;
-            (1.0 - rate / USELESS).max(0.0)
-        };
-        let features = evidence.features().iter().map(|(_, value)| value.map(f64::from)).collect();
-        Some(Self { features, target })
-    }
-}
-
-fn regress(samples: &[&Sample], made_by: String) -> Calibration {
+fn regress(samples: &[Sample], made_by: String) -> Calibration {
     let names = Evidence::default().features().map(|(name, _)| name);
-    let scales: Vec<(f64, f64)> = (0..names.len())
-        .map(|feature| {
-            let values: Vec<f64> = samples.iter().filter_map(|sample| sample.features[feature]).collect();
-            let count = values.len().max(1) as f64;
-            let mean = values.iter().sum::<f64>() / count;
-            let deviation = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / count).sqrt();
-            // A feature that never changes says nothing, now or later.
-            (mean, if deviation > 1e-6 { deviation } else { 1.0 })
-        })
-        .collect();
-    // A one for the bias, then the features by standard deviations; an unknown one is at its mean.
-    let rows: Vec<Vec<f64>> = samples
-        .iter()
-        .map(|sample| {
-            let scaled = sample.features.iter().zip(&scales);
-            let scaled = scaled.map(|(value, (mean, scale))| value.map_or(0.0, |v| (v - mean) / scale));
-            std::iter::once(1.0).chain(scaled).collect()
-        })
-        .collect();
-    let size = names.len() + 1;
-    let mut weights = vec![0.0; size];
-    for _ in 0..STEPS {
-        let mut gradient = vec![0.0; size];
-        let mut curvature = vec![vec![0.0; size]; size];
-        for (row, sample) in rows.iter().zip(samples) {
-            let logit: f64 = row.iter().zip(&weights).map(|(x, w)| x * w).sum();
-            let p = 1.0 / (1.0 + (-logit).exp());
-            for i in 0..size {
-                gradient[i] += (sample.target - p) * row[i];
-                for j in 0..size {
-                    curvature[i][j] += p * (1.0 - p) * row[i] * row[j];
-                }
-            }
-        }
-        for i in 0..size {
-            // The bias is free, but for what keeps the equations solvable.
-            let ridge = if i == 0 { 1e-6 } else { RIDGE };
-            gradient[i] -= ridge * weights[i];
-            curvature[i][i] += ridge;
-        }
-        let step = solve(curvature, gradient);
-        let longest = step.iter().fold(0.0_f64, |longest, x| longest.max(x.abs()));
-        // Newton's method may leap too far where the curve is flat.
-        let shorten = if longest > 2.0 { 2.0 / longest } else { 1.0 };
-        for (weight, step) in weights.iter_mut().zip(&step) {
-            *weight += step * shorten;
-        }
-        if longest < 1e-7 {
-            break;
-        }
-    }
-    let terms = names.iter().zip(&scales).zip(&weights[1..]).map(|((name, (mean, scale)), weight)| Term {
-        feature: (*name).into(),
-        mean: *mean as f32,
-        scale: *scale as f32,
-        weight: *weight as f32,
-    });
-    Calibration {
-        made_by,
-        utterances: samples.len(),
-        floor: 0.0,
-        bias: weights[0] as f32,
-        terms: terms.collect(),
-    }
-}
-
-/// Solves `a · x = b` for a symmetric positive definite `a`, by elimination.
-fn solve(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Vec<f64> {
-    let n = b.len();
-    for i in 0..n {
-        for j in i + 1..n {
-            let factor = a[j][i] / a[i][i];
-            let (above, below) = a.split_at_mut(j);
-            for (entry, pivot) in below[0][i..].iter_mut().zip(&above[i][i..]) {
-                *entry -= factor * pivot;
-            }
-            b[j] -= factor * b[i];
-        }
-    }
-    for i in (0..n).rev() {
-        let known: f64 = (i + 1..n).map(|k| a[i][k] * b[k]).sum();
-        b[i] = (b[i] - known) / a[i][i];
-    }
-    b
+    let weights = Logistic::fit(&names, samples, RIDGE);
+    Calibration { made_by, utterances: samples.len(), floor: 0.0, weights }
 }
 
 #[cfg(test)]
@@ -236,7 +147,8 @@ mod tests {
         let fit = fit(&outcomes, "a test".into()).unwrap();
         assert!(fit.before.auc.unwrap() < 0.7, "the plain confidence cannot tell: {:?}", fit.before);
         assert!(fit.after.auc.unwrap() > 0.97, "the fitted one can: {:?}", fit.after);
-        let strongest = fit.calibration.terms.iter().max_by(|a, b| a.weight.abs().total_cmp(&b.weight.abs()));
+        let strongest =
+            fit.calibration.weights.terms.iter().max_by(|a, b| a.weight.abs().total_cmp(&b.weight.abs()));
         assert_eq!(strongest.map(|term| term.feature.as_str()), Some("margin"), "{:?}", fit.calibration);
         let text = serde_json::to_string(&fit.calibration).unwrap();
         assert_eq!(

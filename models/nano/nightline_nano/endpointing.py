@@ -1,0 +1,111 @@
+"""Fits the trees that find the end of a turn to what `nightline turns moments` wrote.
+
+    python -m nightline_nano.endpointing MOMENTS.jsonl --out ../../src/call/endpointing/weights.json
+
+Every moment of silence asks: is the turn over, or will the caller go on? Gradient-boosted trees of depth two (scikit-learn), in which a
+longer silence never makes an end less likely. The threshold is the lowest that cuts off at most `--cut-off` of the turns, each judged by
+trees that were fitted without it."""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+FOLDS, TREES, DEPTH, RATE, LEAF = 5, 100, 2, 0.1, 40
+LEAST, MOST = 220, 1800  # ms, the limits of the server
+GRID = 40  # ms: every second frame is enough
+
+
+def load(path):
+    moments = [json.loads(line) for line in Path(path).open()]
+    names = sorted(moments[0]["features"])
+    ids = {name: i for i, name in enumerate(dict.fromkeys(m["id"] for m in moments))}
+    column = lambda f: np.array([f(m) for m in moments])
+    return dict(
+        names=names,
+        features=np.array([[m["features"][n] for n in names] for m in moments]),
+        item=column(lambda m: ids[m["id"]]),
+        silence=column(lambda m: m["silence_ms"]),
+        at=column(lambda m: m["at_ms"]),
+        end=column(lambda m: m["end_ms"]),
+        turns=len(ids),
+    )
+
+
+def trees(d, rows):
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    rising = [int(name == "log_silence") for name in d["names"]]
+    model = HistGradientBoostingClassifier(
+        max_iter=TREES, max_depth=DEPTH, learning_rate=RATE, min_samples_leaf=LEAF, monotonic_cst=rising, early_stopping=False, random_state=1
+    )
+    return model.fit(d["features"][rows], (d["at"] >= d["end"])[rows])
+
+
+def policy(d, score, threshold):
+    """Share of turns that are cut off, and the delays of the others."""
+    over = (d["silence"] >= LEAST) & (score >= threshold) | (d["silence"] >= MOST)
+    cut, delays = 0, []
+    for turn in range(d["turns"]):
+        rows = np.nonzero((d["item"] == turn) & over)[0]
+        if len(rows):
+            delay = d["at"][rows[0]] - d["end"][rows[0]]
+            cut += delay < 0
+            delays += [delay] if delay >= 0 else []
+    return cut / d["turns"], np.array(delays)
+
+
+def grown(model):
+    """Trees as lists of nodes; `v` is the mean log-odds of what comes through a node."""
+    out = []
+    for [predictor] in model._predictors:
+        nodes = predictor.nodes
+
+        def mean(i):
+            if nodes[i]["is_leaf"]:
+                return float(nodes[i]["value"])
+            left, right = int(nodes[i]["left"]), int(nodes[i]["right"])
+            a, b = int(nodes[left]["count"]), int(nodes[right]["count"])
+            return (a * mean(left) + b * mean(right)) / (a + b)
+
+        tree = []
+        for i, node in enumerate(nodes):
+            split = {} if node["is_leaf"] else dict(f=int(node["feature_idx"]), t=round(float(node["num_threshold"]), 4), l=int(node["left"]), r=int(node["right"]))
+            tree.append(dict(v=round(mean(i), 4), **split))
+        out.append(tree)
+    return out
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("moments", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--cut-off", type=float, default=0.035)
+    a = parser.parse_args()
+    d = load(a.moments)
+    learn = (d["silence"] <= MOST) & (d["silence"] % GRID == 0)
+    score = np.zeros(len(learn))
+    for fold in range(FOLDS):
+        unseen = d["item"] % FOLDS == fold
+        score[unseen] = trees(d, learn & ~unseen).decision_function(d["features"][unseen])
+    for threshold in np.linspace(0, 7, 141):
+        share, delays = policy(d, score, threshold)
+        if share <= a.cut_off:
+            break
+    model = trees(d, learn)
+    weights = dict(
+        made_by=f"models/nano/make endpointing {a.moments.name}",
+        turns=d["turns"],
+        threshold=round(float(1 / (1 + np.exp(-threshold))), 4),
+        bias=round(float(model._baseline_prediction.ravel()[0]), 4),
+        features=d["names"],
+        trees=grown(model),
+    )
+    rows = ",\n  ".join(json.dumps(tree, separators=(",", ":")) for tree in weights.pop("trees"))
+    a.out.write_text(json.dumps(weights, indent=1)[:-2] + ',\n "trees": [\n  ' + rows + "\n ]\n}\n")
+    print(f"unseen: {share:.1%} cut off, delay {np.median(delays):.0f} ms (median), {np.percentile(delays, 95):.0f} ms (p95), threshold {threshold:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,251 @@
+//! Plays one recording to the core of a call on virtual time, with the real ears, recogniser and rules.
+
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Group, Item, Set, Truth};
+use crate::asr::{Job, Purpose, Recognizer};
+use crate::call::endpointing::{EndOfTurn, Endpointing, Signs, Watcher};
+use crate::call::event::{Event, EventKind, LegId};
+use crate::call::{Call, Input, Output, Phrases, Settings};
+use crate::clock::Time;
+use crate::media::{FRAME, FRAME_TIME, Frame};
+use crate::services::voice_activity;
+use crate::sim::Delays;
+use crate::tts::Piece;
+
+/// What came of one recording.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    /// Its name.
+    pub id: String,
+    /// What kind it is.
+    pub kind: String,
+    /// What it really is.
+    pub truth: Truth,
+    /// When the caller's speech ends, milliseconds.
+    pub end_ms: u64,
+    /// Turns that were taken for over, in order.
+    pub turns: Vec<Ended>,
+    /// When playout was paused for the first time, milliseconds after the sound began.
+    pub paused_ms: Option<i64>,
+    /// Whether the bot was cut.
+    pub cut: bool,
+    /// Whether the bot spoke on after a pause.
+    pub resumed: bool,
+}
+
+/// A turn that was taken for over.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ended {
+    /// When, in milliseconds.
+    pub at_ms: u64,
+    /// The words.
+    pub text: String,
+    /// Why.
+    pub why: Option<EndOfTurn>,
+}
+
+/// One moment of silence that was judged.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    /// When, in milliseconds.
+    pub at_ms: u64,
+    /// What was known.
+    pub signs: Signs,
+}
+
+impl Outcome {
+    /// A turn was taken for over while the caller still had something to say.
+    pub fn is_cut_off(&self) -> bool {
+        self.turns.iter().any(|turn| turn.at_ms < self.end_ms)
+    }
+
+    /// From the end of the caller's speech to the decision, milliseconds.
+    pub fn delay_ms(&self) -> Option<u64> {
+        self.turns.iter().find_map(|turn| turn.at_ms.checked_sub(self.end_ms))
+    }
+
+    /// An interruption was heard, or anything else was not taken for one.
+    pub fn is_right(&self) -> bool {
+        match self.truth {
+            Truth::Turn => !self.is_cut_off() && self.delay_ms().is_some(),
+            Truth::Interrupt => self.cut,
+            _ => !self.cut,
+        }
+    }
+}
+
+/// Plays `item` under `settings`, whose phrases are replaced by what the bot says in the recording.
+pub fn run(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: &Settings) -> Outcome {
+    play(set, item, recognizer, settings.clone()).0
+}
+
+/// Plays `item` and never takes its turn for over: every moment of silence that would have been judged.
+pub fn watch(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: &Settings) -> Vec<Moment> {
+    /// Longer than any pause in the recordings.
+    const NEVER: Duration = Duration::from_secs(60);
+    let seen: Arc<Mutex<Vec<Signs>>> = Arc::default();
+    let watcher = {
+        let seen = seen.clone();
+        Watcher(Arc::new(move |signs: &Signs| {
+            seen.lock().unwrap_or_else(PoisonError::into_inner).push(signs.clone());
+        }))
+    };
+    let endpointing =
+        Endpointing { least: NEVER, most: NEVER, watcher: Some(watcher), ..settings.endpointing.clone() };
+    let settings = Settings { endpointing, ..settings.clone() };
+    let mut call = Bench::new(set, item, recognizer, settings);
+    let mut moments = Vec::new();
+    for frame in set.frames(item) {
+        call.step(frame);
+        let at_ms = call.now.since_start().as_millis() as u64;
+        let signs = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
+        moments.extend(signs.into_iter().map(|signs| Moment { at_ms, signs }));
+    }
+    moments
+}
+
+fn play(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: Settings) -> (Outcome, Vec<Event>) {
+    let mut bench = Bench::new(set, item, recognizer, settings);
+    for frame in set.frames(item) {
+        bench.step(frame);
+    }
+    let begin = item.begin_ms().unwrap_or(0) as i64;
+    let mut outcome = Outcome {
+        id: item.id.clone(),
+        kind: item.kind.clone(),
+        truth: item.truth,
+        end_ms: item.end_ms(),
+        turns: Vec::new(),
+        paused_ms: None,
+        cut: false,
+        resumed: false,
+    };
+    let mut why = None;
+    for event in &bench.events {
+        let at = event.at.since_start().as_millis() as u64;
+        match &event.kind {
+            EventKind::SpeechEnded(reasons) => why = Some(reasons.clone()),
+            EventKind::CallerSaid { text, .. } => {
+                outcome.turns.push(Ended { at_ms: at, text: text.clone(), why: why.take() });
+            }
+            EventKind::BargeInStarted { .. } => {
+                outcome.paused_ms.get_or_insert(at as i64 - begin);
+            }
+            EventKind::BargeInConfirmed { .. } => outcome.cut = true,
+            EventKind::BargeInRejected { .. } => outcome.resumed = true,
+            EventKind::BotSaid { interrupted: true, .. } => outcome.cut = true,
+            _ => {}
+        }
+    }
+    // Words that came after the bot had finished answer nothing and cut nothing.
+    outcome.cut |= item.group == Group::BargeIn
+        && item.truth == Truth::Interrupt
+        && outcome.turns.iter().any(|turn| !turn.text.is_empty());
+    (outcome, bench.events)
+}
+
+/// A call in the making: the core, and the recogniser's answers on their way.
+struct Bench<'a> {
+    call: Call,
+    recognizer: &'a dyn Recognizer,
+    language: &'static str,
+    voices: Vec<Vec<Frame>>,
+    delays: Delays,
+    later: Vec<(Time, Input)>,
+    now: Time,
+    events: Vec<Event>,
+}
+
+impl<'a> Bench<'a> {
+    fn new(set: &Set, item: &Item, recognizer: &'a dyn Recognizer, settings: Settings) -> Self {
+        let prompts = set.prompts(item);
+        let phrases = Phrases {
+            greeting: prompts.iter().map(|(text, _)| (*text).to_owned()).collect(),
+            ..Phrases::default()
+        };
+        let settings = Settings {
+            phrases: Arc::new(phrases),
+            greeting_expects: item.expect,
+            no_input: Duration::from_secs(60),
+            thinking: Duration::from_secs(60),
+            ..settings
+        };
+        let mut bench = Self {
+            call: Call::new(settings, voice_activity(), None, Time::ZERO),
+            recognizer,
+            language: if item.language == "en" { "en" } else { "zh" },
+            voices: prompts.into_iter().map(|(_, voice)| voice).collect(),
+            delays: Delays::default(),
+            later: Vec::new(),
+            now: Time::ZERO,
+            events: Vec::new(),
+        };
+        bench.drain();
+        bench
+    }
+
+    fn step(&mut self, caller: Frame) {
+        self.now = self.now + FRAME_TIME;
+        self.later.sort_by_key(|(at, _)| *at);
+        while self.later.first().is_some_and(|(at, _)| *at <= self.now) {
+            let (_, input) = self.later.remove(0);
+            self.call.handle(self.now, input);
+            self.drain();
+        }
+        self.call.handle(self.now, Input::Tick { caller, seat: None });
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.call.poll() {
+            match output {
+                Output::Event(event) => self.events.push(event),
+                Output::Transcribe { id, purpose, audio, deadline, earlier } => {
+                    let (reply, answer) = mpsc::channel();
+                    self.recognizer.submit(Job {
+                        audio,
+                        purpose,
+                        deadline,
+                        language: self.language,
+                        earlier,
+                        reply: Box::new(move |result| drop(reply.send(result))),
+                    });
+                    let result = answer.recv().unwrap_or(Err(crate::asr::Error::Dropped));
+                    let delay = match purpose {
+                        Purpose::Final => self.delays.final_transcript,
+                        Purpose::Partial => self.delays.partial_transcript,
+                    };
+                    self.later.push((self.now + delay, Input::Transcript { id, purpose, result }));
+                }
+                Output::Synthesize { id, text, .. } => {
+                    let voice = self.voices.get(id.index).cloned().unwrap_or_default();
+                    let chars = text.chars().count();
+                    let pieces = voice.chunks(5).map(|frames| frames.iter().flat_map(|f| f.0).collect());
+                    let pieces: Vec<Vec<i16>> = pieces.collect();
+                    let total = voice.len() * FRAME;
+                    let mut said = 0;
+                    for samples in pieces {
+                        let start = chars * said / total.max(1);
+                        said += samples.len();
+                        let span = start..chars * said / total.max(1);
+                        let piece = Piece::Audio { samples, span };
+                        self.call.handle(self.now, Input::Speech { id, piece });
+                    }
+                    self.call.handle(self.now, Input::Speech { id, piece: Piece::Done });
+                }
+                // Nobody answers: what is measured is when the caller's turn is over, not what follows.
+                Output::Play { leg: LegId::Caller | LegId::Seat, .. }
+                | Output::Think { .. }
+                | Output::DialSeat { .. }
+                | Output::HangUpSeat
+                | Output::BookCallback { .. }
+                | Output::HangUp => {}
+            }
+        }
+    }
+}
