@@ -35,14 +35,14 @@ fn mishear(text: &str, percent: u64, seed: u64, pool: &[char]) -> String {
         state ^= state << 17;
         (state >> 11) % n
     };
+    let folded = |c: char| Syllable::of(c).map(Syllable::folded);
     let mut out = String::new();
     for c in text.chars() {
         if !is_han(c) || next(100) >= percent {
             out.push(c);
             continue;
         }
-        let alike: Vec<char> =
-            pool.iter().copied().filter(|p| *p != c && Syllable::of(*p) == Syllable::of(c)).collect();
+        let alike: Vec<char> = pool.iter().copied().filter(|p| *p != c && folded(*p) == folded(c)).collect();
         match next(10) {
             0 => {}
             1..=6 if !alike.is_empty() => out.push(alike[next(alike.len() as u64) as usize]),

@@ -111,6 +111,11 @@ const YES_NO: &[(&str, Option<bool>)] = &[
     ("没", Some(false)),
 ];
 
+/// The words that say yes or no, and those that only seem to.
+pub(super) fn answers() -> impl Iterator<Item = &'static str> {
+    YES_NO.iter().map(|(word, _)| *word)
+}
+
 fn yes_no_en(text: &str) -> Option<bool> {
     let padded = format!(" {text} ");
     let has = |words: &[&str]| words.iter().any(|w| padded.contains(&format!(" {w} ")));
