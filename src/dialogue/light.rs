@@ -23,6 +23,8 @@ pub struct LightMind {
     index: Index,
 }
 
+/// From this confidence of the recogniser on nothing is taken off an answer.
+const WELL_HEARD: f32 = 0.75;
 /// What a sentence loses of the recogniser's confidence if all of it had to be written anew.
 const MENDED: f32 = 0.2;
 
@@ -48,12 +50,15 @@ impl LightMind {
     }
 
     /// The turn with the caller's words written as the house writes them. What had to be mended was not heard well: its share
-    /// lowers the recogniser's confidence, and with it everything that rests on it.
+    /// takes the recogniser's confidence below [`WELL_HEARD`], and with it everything that rests on it.
     pub(super) fn spelt(&self, ask: &Ask) -> Ask {
         let mut ask = ask.clone();
         let spelt = self.tenant.spelling.spell(&ask.transcript.text);
         ask.transcript.text = spelt.text;
-        ask.transcript.confidence *= 1.0 - MENDED * spelt.changed;
+        if spelt.changed > 0.0 {
+            let heard = ask.transcript.confidence.min(WELL_HEARD);
+            ask.transcript.confidence = heard * (1.0 - MENDED * spelt.changed);
+        }
         for said in ask.history.iter_mut().filter(|s| s.who == Who::Caller) {
             said.text = self.tenant.spelling.spell(&said.text).text;
         }
@@ -300,7 +305,7 @@ fn repeated(ask: &Ask) -> bool {
 
 /// Fuses retrieval, recogniser and repetition.
 pub(super) fn confidence(ask: &Ask, found: &Ranking) -> f32 {
-    let heard = 0.6 + 0.4 * (ask.transcript.confidence / 0.75).clamp(0.0, 1.0);
+    let heard = 0.6 + 0.4 * (ask.transcript.confidence / WELL_HEARD).clamp(0.0, 1.0);
     let helped = if repeated(ask) { 0.6 } else { 1.0 };
     found.confidence * heard * helped
 }

@@ -52,6 +52,33 @@ const CHANCE: usize = 6;
 const LISTED: u32 = 4;
 /// Characters that stand for themselves anywhere: they are no part of a misheard word of two.
 const FREE: &str = "的了是在有我你他她它这那就都也不没要能会吗吧呢啊和跟把被给到去来上下很还再又好说想叫让从对与及或点个一二三四五六七八九十零百千万两几";
+/// What callers say and the segmenter does not know: never part of a mistake.
+const SAID: [&str; 24] = [
+    "卖",
+    "接车",
+    "送车",
+    "收车",
+    "打灯",
+    "变道",
+    "急刹",
+    "试驾",
+    "代驾",
+    "机舱",
+    "起雾",
+    "车衣",
+    "地补",
+    "国补",
+    "首任",
+    "孔位",
+    "发飘",
+    "挂画",
+    "松电门",
+    "搜不到",
+    "锅糊",
+    "下订",
+    "收费",
+    "线咬",
+];
 /// What a conversation is made of, beside the answers that [`slots`] knows.
 const CONVERSATION: [&str; 32] = [
     "再见",
@@ -95,7 +122,12 @@ impl Spelling {
     pub fn new(config: &Config, knowledge: &Knowledge) -> Self {
         let mut weights: HashMap<String, u32> = HashMap::new();
         let mut whole = |text: &str, weight: u32| {
-            if (2..=LONGEST).contains(&text.chars().count()) && text.chars().all(is_han) {
+            let length = text.chars().count();
+            let free = text.chars().filter(|c| FREE.contains(*c)).count();
+            if (2..=LONGEST).contains(&length)
+                && text.chars().all(is_han)
+                && (length > 3 || free + 2 <= length)
+            {
                 *weights.entry(text.to_owned()).or_default() += weight;
             }
         };
@@ -204,6 +236,8 @@ struct Line {
     folded: Vec<Syllable>,
     /// The words of the language in it, those of one character too.
     words: Vec<Range<usize>>,
+    /// What is surely right.
+    sure: Vec<Range<usize>>,
 }
 
 impl Line {
@@ -212,7 +246,12 @@ impl Line {
         let chars: Vec<char> = run.chars().collect();
         let sounds = Sounds::of(run).syllables().to_vec();
         let folded = sounds.iter().map(|s| s.folded()).collect();
-        (sounds.len() == chars.len()).then(|| Self { words: words(run), chars, sounds, folded })
+        let sure = SAID.iter().flat_map(|said| {
+            let starts = run.match_indices(said).map(|(at, _)| run[..at].chars().count());
+            starts.map(|at| at..at + said.chars().count())
+        });
+        let sure = sure.collect();
+        (sounds.len() == chars.len()).then(|| Self { words: words(run), sure, chars, sounds, folded })
     }
 
     /// True if `term` is what was meant by the characters of `window`.
@@ -232,8 +271,9 @@ impl Line {
         let sense = self.words.iter().filter(|w| w.start < window.end && window.start < w.end).any(|w| {
             let inside = window.start <= w.start && w.end <= window.end;
             let kept = inside && !w.clone().any(differs);
-            w.len() >= 2 && !kept && (!inside || length < 4) && self.frequency(w) >= RARE
-        });
+            let common = w.len() > 2 || (w.len() == 2 && self.frequency(w) >= RARE);
+            common && !kept && (!inside || length < 4)
+        }) || self.sure.iter().any(|w| w.clone().any(|at| window.contains(&at) && differs(at)));
         let free = window.clone().filter(|at| differs(*at) && FREE.contains(self.chars[*at])).count();
         !sense && free < length - 1 && (length > 2 || self.frequency(window) <= CHANCE)
     }
@@ -346,6 +386,12 @@ mod tests {
             "首保什么时候做",
             "再见",
             "他写写停停",
+            "心情愉快身体好",
+            "卖车了怎么解除所有钥匙",
+            "可以先试驾再下订吗",
+            "橘子一瓣一瓣掰着吃",
+            "上个月的保养费还能补开吗",
+            "我们处隶属于教育局",
             "我住在A座",
             "把APP卸载了",
             "今天买了三个苹果",
