@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::knowledge::Knowledge;
 use super::slots;
-use super::sound::{Sounds, Syllable};
+use super::sound::{Phrase, Sounds, Syllable};
 use super::tenant::Config;
 use super::text::{is_filler, is_han, normalize};
 use crate::segment::jieba;
@@ -133,7 +133,7 @@ impl Spelling {
         };
         let cues = config.safety.iter().map(|d| &d.cues).chain([&config.handoff]);
         let cues =
-            cues.flat_map(|c| c.words.iter().map(String::as_str).chain(c.phrases.iter().map(|p| p.text())));
+            cues.flat_map(|c| c.words.iter().map(String::as_str).chain(c.phrases.iter().map(Phrase::text)));
         let names = config.hotwords.iter().chain([&config.name]).map(String::as_str);
         for term in names.chain(cues) {
             whole(term, LISTED);
