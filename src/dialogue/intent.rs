@@ -1,6 +1,7 @@
 //! Intents that words alone betray: danger, a wish for a person, anger, and the small coin of a conversation.
 
 use super::sound::Sounds;
+use super::spelling::Spelling;
 use super::tenant::{Cues, Danger, Tenant};
 use super::text::{is_han, normalize};
 use crate::segment::jieba;
@@ -84,7 +85,8 @@ impl Heard {
         let (danger, weight) = told.or_else(|| {
             let sounding = !asking && !self.text.contains('没');
             let all = dangers.iter().filter(|_| sounding);
-            all.filter_map(|d| Some((d, self.sounds_like(&d.cues)?))).max_by(|a, b| a.1.total_cmp(&b.1))
+            all.filter_map(|d| Some((d, self.sounds_like(&d.cues, &tenant.spelling)?)))
+                .max_by(|a, b| a.1.total_cmp(&b.1))
         })?;
         Some((&danger.advice, &danger.advice_en, weight))
     }
@@ -109,7 +111,7 @@ impl Heard {
             || self.text == "人工台"
             || cues.words_en.iter().any(|w| self.says_en(w) && !self.says_en("no") && !self.says_en("not"));
         let may_sound = !refused && !self.text.contains("人工费");
-        literally.then_some(1.0).or_else(|| self.sounds_like(cues).filter(|_| may_sound))
+        literally.then_some(1.0).or_else(|| self.sounds_like(cues, &tenant.spelling).filter(|_| may_sound))
     }
 
     /// How sure it is that the caller is angry or complains, if so. Asking how a complaint works is not complaining.
@@ -121,7 +123,7 @@ impl Heard {
             return None;
         }
         let literally = !found.is_empty() || (!asks && cues.words_en.iter().any(|w| self.says_en(w)));
-        literally.then_some(1.0).or_else(|| self.sounds_like(cues).filter(|_| !asks))
+        literally.then_some(1.0).or_else(|| self.sounds_like(cues, &tenant.spelling).filter(|_| !asks))
     }
 
     /// The small talk that the whole utterance is, if it is nothing else.
@@ -328,22 +330,21 @@ impl Heard {
     }
 
     /// How sure it is that one of the phrases was said, by its sound.
-    fn sounds_like(&self, cues: &Cues) -> Option<Weight> {
+    fn sounds_like(&self, cues: &Cues, spelling: &Spelling) -> Option<Weight> {
         let phrases = cues.phrases.iter().filter(|p| p.syllables().len() >= 3);
         let heard = phrases.filter_map(|phrase| {
             let found = self.sounds.find(phrase.syllables(), SOUNDS_LIKE)?;
-            // A written word is believed if it does not sound the same.
-            let mut at = 0;
-            let other = jieba().cut(&self.text, false).iter().any(|word| {
-                let (from, to) = (at, at + word.word.len());
-                at = to;
-                let inside = found.span.start <= from && to <= found.span.end;
-                let before = Sounds::of(&self.text[found.span.start..from.max(found.span.start)]);
-                let from = before.syllables().len();
-                let sounds = Sounds::of(word.word);
-                inside
-                    && sounds.syllables().len() >= 2
-                    && phrase.syllables()[from..].iter().zip(sounds.syllables()).any(|(a, b)| a != b)
+            // A written word is believed if it does not sound the same, or if what is around it does not (车漆坏了).
+            let exact = found.similarity > 0.99;
+            let written: Vec<char> = self.text[found.span.clone()].chars().collect();
+            let words = jieba().cut(&self.text, false);
+            let is_word = |word: &str| words.iter().any(|w| w.word == word) || spelling.knows(word);
+            let other = (0..written.len()).any(|from| {
+                (from + 2..=written.len().min(from + 4)).any(|to| {
+                    let word: String = written[from..to].iter().collect();
+                    let meant: String = phrase.text().chars().skip(from).take(to - from).collect();
+                    !exact && word != meant && is_word(&word)
+                })
             });
             let similarity = found.similarity - if other { OTHER_WORD } else { 0.0 };
             (similarity >= SOUNDS_LIKE).then_some(similarity)

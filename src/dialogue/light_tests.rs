@@ -163,6 +163,7 @@ fn what_only_sounds_like_something_known_is_understood_and_a_little_less_sure() 
         ("嗯好的在见", "嗯好的再见"),
         ("歇歇", "谢谢"),
         ("车企火了快来人", "车起火了快来人"),
+        ("我的车器坏了", "我的车起火了"),
         ("刹车是零了", "刹车失灵了"),
         ("有人受商了", "有人受伤了"),
         ("我要头诉", "我要投诉"),
@@ -181,9 +182,21 @@ fn what_only_sounds_like_something_known_is_understood_and_a_little_less_sure() 
 #[test]
 fn a_word_that_only_resembles_danger_is_none() {
     let mind = mind();
-    for text in
-        ["我的车熄火了", "车子又熄火了怎么办", "刹车片要换吗", "车企说了", "我收到了一份账单", "车起步了就响"]
-    {
+    for text in [
+        "我的车熄火了",
+        "车子又熄火了怎么办",
+        "刹车片要换吗",
+        "我的车机坏了",
+        "车漆坏了怎么补",
+        "堵车急坏了",
+        "修车气坏了我",
+        "我的车坏了",
+        "充电器坏了",
+        "雨刮器坏了",
+        "车企说了",
+        "我收到了一份账单",
+        "车起步了就响",
+    ] {
         let act = mind.reply(&mind.spelt(&ask(text))).decision.act;
         assert_ne!(act, Act::Handoff(Reason::Safety), "{text}");
     }

@@ -222,7 +222,8 @@ const KIN_INITIALS: [&[&str]; 7] = [
     &["l", "n", "r"],
     &["m", "n", "l"],
 ];
-const KIN_FINALS: [&[&str]; 8] = [
+const KIN_FINALS: [&[&str]; 9] = [
+    &["uo", "uai", "ua"],
     &["an", "en", "ian", "uan", "ang", "eng", "iang", "uang", "van"],
     &["in", "en", "un", "vn", "ian", "ing", "eng", "iang"],
     &["ong", "en", "eng", "un", "iong"],
