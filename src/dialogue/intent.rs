@@ -1,10 +1,20 @@
 //! Intents that words alone betray: danger, a wish for a person, anger, and the small coin of a conversation.
 
-use super::tenant::{Cues, Tenant};
-use super::text::{Syllable, is_han, normalize, sounds_within, syllables};
+use super::sound::Sounds;
+use super::spelling::Spelling;
+use super::tenant::{Cues, Danger, Tenant};
+use super::text::{is_han, normalize};
+use crate::segment::jieba;
 
 /// From here on a phrase counts as heard by its sound.
 const SOUNDS_LIKE: f32 = 0.85;
+/// A word of the language in its place, which sounds a little different (熄火 for 起火), makes a phrase this much less likely.
+const OTHER_WORD: f32 = 0.15;
+/// What is only heard by its sound is this sure at most, against the word itself.
+const BY_SOUND: f32 = 0.9;
+
+/// How sure it is that a cue was said, in 0..=1: 1 for the words themselves, less by sound alone.
+pub type Weight = f32;
 
 /// What an utterance does beside asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,19 +39,19 @@ pub enum SmallTalk {
 pub struct Heard {
     text: String,
     padded: String,
-    sounds: Vec<Syllable>,
+    sounds: Sounds,
 }
 
 impl Heard {
     /// Prepares `text`.
     pub fn new(text: &str) -> Self {
         let text = normalize(text);
-        Self { padded: format!(" {text} "), sounds: syllables(&text), text }
+        Self { padded: format!(" {text} "), sounds: Sounds::of(&text), text }
     }
 
-    /// The advice for the danger that the caller tells of, as (Chinese, English). Danger that is only asked about (会不会起火)
+    /// The advice for the danger that the caller tells of, as (Chinese, English), and how sure it is. Danger that is only asked about (会不会起火)
     /// or denied (没有人受伤) is none.
-    pub fn danger<'a>(&self, tenant: &'a Tenant) -> Option<(&'a str, &'a str)> {
+    pub fn danger<'a>(&self, tenant: &'a Tenant) -> Option<(&'a str, &'a str, Weight)> {
         const ASKING: [&str; 12] = [
             "会不会",
             "会自燃",
@@ -66,19 +76,23 @@ impl Heard {
                 !denied && (!asking || happening)
             })
         };
-        let danger = tenant.config.safety.iter().find(|d| {
-            d.cues.words.iter().any(by_word)
-                || d.cues
-                    .words_en
-                    .iter()
-                    .any(|w| self.says_en(w) && !self.says_en("no") && !self.says_en("not"))
-                || (!asking && !self.text.contains('没') && self.sounds_like(&d.cues))
+        let literally = |d: &&Danger| {
+            let english = d.cues.words_en.iter().any(|w| self.says_en(w));
+            d.cues.words.iter().any(by_word) || (english && !self.says_en("no") && !self.says_en("not"))
+        };
+        let dangers = &tenant.config.safety;
+        let told = dangers.iter().find(literally).map(|d| (d, 1.0));
+        let (danger, weight) = told.or_else(|| {
+            let sounding = !asking && !self.text.contains('没');
+            let all = dangers.iter().filter(|_| sounding);
+            all.filter_map(|d| Some((d, self.sounds_like(&d.cues, &tenant.spelling)?)))
+                .max_by(|a, b| a.1.total_cmp(&b.1))
         })?;
-        Some((&danger.advice, &danger.advice_en))
+        Some((&danger.advice, &danger.advice_en, weight))
     }
 
-    /// True if the caller asks for a person. 不用转人工 and 人工费 do not.
-    pub fn wants_person(&self, tenant: &Tenant) -> bool {
+    /// How sure it is that the caller asks for a person, if so. 不用转人工 and 人工费 do not.
+    pub fn wants_person(&self, tenant: &Tenant) -> Option<Weight> {
         const REFUSED: [&str; 7] = ["不用", "不要", "不需要", "不必", "先不", "别", "不想"];
         let cues = &tenant.config.handoff;
         let by_word = cues.words.iter().any(|word| {
@@ -92,23 +106,24 @@ impl Heard {
             })
         });
         let refused = REFUSED.iter().any(|r| self.text.contains(r)) && !self.text.contains("机器");
-        by_word
+        let literally = by_word
             || self.text == "人工"
             || self.text == "人工台"
-            || cues.words_en.iter().any(|w| self.says_en(w) && !self.says_en("no") && !self.says_en("not"))
-            || (!refused && !self.text.contains("人工费") && self.sounds_like(cues))
+            || cues.words_en.iter().any(|w| self.says_en(w) && !self.says_en("no") && !self.says_en("not"));
+        let may_sound = !refused && !self.text.contains("人工费");
+        literally.then_some(1.0).or_else(|| self.sounds_like(cues, &tenant.spelling).filter(|_| may_sound))
     }
 
-    /// True if the caller is angry or complains. Asking how a complaint works is not complaining.
-    pub fn upset(&self, tenant: &Tenant) -> bool {
+    /// How sure it is that the caller is angry or complains, if so. Asking how a complaint works is not complaining.
+    pub fn upset(&self, tenant: &Tenant) -> Option<Weight> {
         let cues = &tenant.config.upset;
         let found: Vec<&String> = cues.words.iter().filter(|w| self.text.contains(w.as_str())).collect();
         let asks = cues.info.iter().any(|w| self.text.contains(w.as_str()));
         if asks && found.iter().all(|w| *w == "投诉" || w.as_str() == "不满意") {
-            return false;
+            return None;
         }
-        !found.is_empty()
-            || (!asks && (cues.words_en.iter().any(|w| self.says_en(w)) || self.sounds_like(cues)))
+        let literally = !found.is_empty() || (!asks && cues.words_en.iter().any(|w| self.says_en(w)));
+        literally.then_some(1.0).or_else(|| self.sounds_like(cues, &tenant.spelling).filter(|_| !asks))
     }
 
     /// The small talk that the whole utterance is, if it is nothing else.
@@ -304,8 +319,8 @@ impl Heard {
         &self.text
     }
 
-    /// The syllables.
-    pub fn sounds(&self) -> &[Syllable] {
+    /// Its sound.
+    pub fn sounds(&self) -> &Sounds {
         &self.sounds
     }
 
@@ -314,10 +329,26 @@ impl Heard {
             || word.len() >= 6 && self.padded.contains(&format!(" {word}"))
     }
 
-    fn sounds_like(&self, cues: &Cues) -> bool {
-        cues.phrases.iter().any(|p| {
-            let needle = syllables(p);
-            needle.len() >= 3 && sounds_within(&self.sounds, &needle) >= SOUNDS_LIKE
-        })
+    /// How sure it is that one of the phrases was said, by its sound.
+    fn sounds_like(&self, cues: &Cues, spelling: &Spelling) -> Option<Weight> {
+        let phrases = cues.phrases.iter().filter(|p| p.syllables().len() >= 3);
+        let heard = phrases.filter_map(|phrase| {
+            let found = self.sounds.find(phrase.syllables(), SOUNDS_LIKE)?;
+            // A written word is believed if it does not sound the same, or if what is around it does not (车漆坏了).
+            let exact = found.similarity > 0.99;
+            let written: Vec<char> = self.text[found.span.clone()].chars().collect();
+            let words = jieba().cut(&self.text, false);
+            let is_word = |word: &str| words.iter().any(|w| w.word == word) || spelling.knows(word);
+            let other = (0..written.len()).any(|from| {
+                (from + 2..=written.len().min(from + 4)).any(|to| {
+                    let word: String = written[from..to].iter().collect();
+                    let meant: String = phrase.text().chars().skip(from).take(to - from).collect();
+                    !exact && word != meant && is_word(&word)
+                })
+            });
+            let similarity = found.similarity - if other { OTHER_WORD } else { 0.0 };
+            (similarity >= SOUNDS_LIKE).then_some(similarity)
+        });
+        heard.max_by(f32::total_cmp).map(|similarity| BY_SOUND * similarity)
     }
 }

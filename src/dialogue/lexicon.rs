@@ -1,12 +1,14 @@
 //! Short words that steer the turn itself: backchannels, which do not stop the bot, and interrupts, which do.
 
-use super::text::{normalize, sounds_within, syllables};
+use super::sound::{Phrase, Sounds};
+use super::text::normalize;
+use crate::segment::jieba;
 
 /// The tenant's lists of short words.
 #[derive(Clone, Debug, Default)]
 pub struct Lexicon {
-    backchannels: Vec<String>,
-    interrupts: Vec<String>,
+    backchannels: Vec<Phrase>,
+    interrupts: Vec<Phrase>,
 }
 
 impl Lexicon {
@@ -15,11 +17,12 @@ impl Lexicon {
         backchannels: impl IntoIterator<Item = &'a str>,
         interrupts: impl IntoIterator<Item = &'a str>,
     ) -> Self {
-        let words = |text: &str| -> Vec<String> {
+        let words = |text: &str| -> Vec<Phrase> {
             text.lines()
                 .map(|l| l.split('#').next().unwrap_or_default())
                 .map(normalize)
                 .filter(|w| !w.is_empty())
+                .map(Phrase::from)
                 .collect()
         };
         let mut list = Self {
@@ -27,7 +30,7 @@ impl Lexicon {
             interrupts: interrupts.into_iter().flat_map(words).collect(),
         };
         // Longest first, so that the greedy walk below takes "对对" before "对".
-        list.backchannels.sort_by_key(|w| std::cmp::Reverse(w.len()));
+        list.backchannels.sort_by_key(|w| std::cmp::Reverse(w.text().len()));
         list
     }
 
@@ -41,14 +44,17 @@ impl Lexicon {
         let mut rest = text.as_str();
         'walk: while !rest.is_empty() {
             for word in &self.backchannels {
-                if let Some(after) = rest.strip_prefix(word.as_str())
-                    && (!word.is_ascii() || after.is_empty() || after.starts_with(' '))
+                if let Some(after) = rest.strip_prefix(word.text())
+                    && (!word.text().is_ascii() || after.is_empty() || after.starts_with(' '))
                 {
                     rest = after.trim_start();
                     continue 'walk;
                 }
             }
-            return false;
+            let Some(after) = self.backchannels.iter().find_map(|word| sounded(rest, word)) else {
+                return false;
+            };
+            rest = after;
         }
         true
     }
@@ -57,21 +63,32 @@ impl Lexicon {
     /// misheard as something that sounds the same. Words of one character count only alone or at the beginning.
     pub fn is_interrupt(&self, text: &str) -> bool {
         let text = normalize(text);
-        let sounds = syllables(&text);
-        self.interrupts.iter().any(|word| {
+        let sounds = Sounds::of(&text);
+        let sounding = |word: &Phrase, least| sounds.find(word.syllables(), least).is_some();
+        self.interrupts.iter().any(|phrase| {
+            let word = phrase.text();
             if word.is_ascii() {
                 return format!(" {text} ").contains(&format!(" {word} "));
             }
             match word.chars().count() {
-                1 => text.starts_with(word.as_str()) && text.chars().count() <= 2,
-                2 => {
-                    text.contains(word.as_str())
-                        || (sounds.len() <= 3 && sounds_within(&sounds, &syllables(word)) >= 0.99)
-                }
-                _ => text.contains(word.as_str()) || sounds_within(&sounds, &syllables(word)) >= 0.88,
+                1 => text.starts_with(word) && text.chars().count() <= 2,
+                2 => text.contains(word) || (sounds.syllables().len() <= 3 && sounding(phrase, 0.95)),
+                _ => text.contains(word) || sounding(phrase, 0.88),
             }
         })
     }
+}
+
+/// What follows `word` in `text`, if `text` begins with other characters of the same sound that are no word themselves.
+fn sounded<'a>(text: &'a str, word: &Phrase) -> Option<&'a str> {
+    let length = word.syllables().len();
+    let end = text.char_indices().nth(length).map_or(text.len(), |(at, _)| at);
+    let (begin, after) = text.split_at(end);
+    let same = length >= 2
+        && word.text().chars().count() == length
+        && Sounds::of(begin).syllables() == word.syllables()
+        && !jieba().cut(begin, false).iter().any(|w| w.word.chars().count() > 1);
+    same.then_some(after)
 }
 
 #[cfg(test)]
@@ -93,16 +110,27 @@ mod tests {
 
     #[test]
     fn listening_sounds_are_backchannels() {
-        for text in
-            ["嗯", "嗯嗯嗯", "对，对对", "好的好的", "哦，是的", "嗯，知道了", "", "uh huh", "Yes, okay."]
-        {
+        for text in [
+            "嗯",
+            "嗯嗯嗯",
+            "对，对对",
+            "好的好的",
+            "哦，是的",
+            "嗯，知道了",
+            "之道了",
+            "号的号的",
+            "",
+            "uh huh",
+            "Yes, okay.",
+        ] {
             assert!(lexicon().is_backchannel(text), "{text:?} only shows that the caller listens");
         }
     }
 
     #[test]
     fn words_with_content_are_no_backchannels() {
-        for text in ["对了我还想问", "好的转人工", "不对", "续航", "yes my car", "rightly"] {
+        for text in ["对了我还想问", "好的转人工", "不对", "续航", "三号的", "名牌", "yes my car", "rightly"]
+        {
             assert!(!lexicon().is_backchannel(text), "{text:?} says something");
         }
     }

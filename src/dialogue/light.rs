@@ -9,8 +9,9 @@ use super::knowledge::{Entry, Sensitivity};
 use super::phrases::fill;
 use super::retrieval::{Index, Ranking};
 use super::slots::{self, Number};
+use super::sound::syllables;
 use super::tenant::Tenant;
-use super::text::{Lang, syllables};
+use super::text::Lang;
 use super::{Act, Ask, Decision, Expect, Mind, Reason, Said, Thought, Tier, Who};
 
 /// Answers turns from rules and approved entries.
@@ -21,6 +22,11 @@ pub struct LightMind {
     tenant: Arc<Tenant>,
     index: Index,
 }
+
+/// From this confidence of the recogniser on nothing is taken off an answer.
+const WELL_HEARD: f32 = 0.75;
+/// What a sentence loses of the recogniser's confidence if all of it had to be written anew.
+const MENDED: f32 = 0.2;
 
 /// A complete turn.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,7 +49,23 @@ impl LightMind {
         &self.tenant
     }
 
-    /// The whole answer.
+    /// The turn with the caller's words written as the house writes them. What had to be mended was not heard well: its share
+    /// takes the recogniser's confidence below [`WELL_HEARD`], and with it everything that rests on it.
+    pub(super) fn spelt(&self, ask: &Ask) -> Ask {
+        let mut ask = ask.clone();
+        let spelt = self.tenant.spelling.spell(&ask.transcript.text);
+        ask.transcript.text = spelt.text;
+        if spelt.changed > 0.0 {
+            let heard = ask.transcript.confidence.min(WELL_HEARD);
+            ask.transcript.confidence = heard * (1.0 - MENDED * spelt.changed);
+        }
+        for said in ask.history.iter_mut().filter(|s| s.who == Who::Caller) {
+            said.text = self.tenant.spelling.spell(&said.text).text;
+        }
+        ask
+    }
+
+    /// The whole answer to a turn that is [`spelt`](Self::spelt).
     pub(super) fn reply(&self, ask: &Ask) -> Reply {
         self.rules(ask).unwrap_or_else(|| self.answer(ask))
     }
@@ -58,18 +80,22 @@ impl LightMind {
         if heard.text().is_empty() {
             return act(Act::Ignore, "silence", "");
         }
-        if let Some((zh, en)) = heard.danger(&self.tenant) {
-            return act(Act::Handoff(Reason::Safety), "handoff", if lang == Lang::Zh { zh } else { en });
+        // What is heard by its sound alone is less sure than the word itself.
+        let hand = |reason, weight: f32, words: &str| {
+            Some(reply(Act::Handoff(reason), sure * weight, "handoff", words))
+        };
+        if let Some((zh, en, weight)) = heard.danger(&self.tenant) {
+            return hand(Reason::Safety, weight, if lang == Lang::Zh { zh } else { en });
         }
         let small_talk = heard.small_talk();
         if small_talk == Some(SmallTalk::Who) {
             return act(Act::Answer, "smalltalk", &phrases.who);
         }
-        if heard.wants_person(&self.tenant) {
-            return act(Act::Handoff(Reason::Requested), "handoff", "");
+        if let Some(weight) = heard.wants_person(&self.tenant) {
+            return hand(Reason::Requested, weight, "");
         }
-        if heard.upset(&self.tenant) {
-            return act(Act::Handoff(Reason::Upset), "handoff", &phrases.apology);
+        if let Some(weight) = heard.upset(&self.tenant) {
+            return hand(Reason::Upset, weight, &phrases.apology);
         }
         if let Some(reply) = self.slot(ask, &heard, sure) {
             return Some(reply);
@@ -237,9 +263,8 @@ impl LightMind {
         } else if says(&["第二", "后面", "后一个", "后者", "second"]) {
             offered.get(1)
         } else {
-            let named = offered
-                .iter()
-                .find(|(_, e)| super::text::sounds_within(text.sounds(), &syllables(&e.title)) > 0.85);
+            let named =
+                offered.iter().find(|(_, e)| text.sounds().find(&syllables(&e.title), 0.85).is_some());
             match (named, slots::yes_no(text.text())) {
                 (Some(named), _) => Some(named),
                 (None, Some(true)) if text.text().chars().count() <= 6 => offered.first(),
@@ -257,6 +282,7 @@ impl LightMind {
 
 impl Mind for LightMind {
     fn think(&self, ask: Ask, mut sink: Box<dyn FnMut(Thought) + Send>) {
+        let ask = self.spelt(&ask);
         give(self.reply(&ask), &ask, &mut sink);
     }
 
@@ -279,7 +305,7 @@ fn repeated(ask: &Ask) -> bool {
 
 /// Fuses retrieval, recogniser and repetition.
 pub(super) fn confidence(ask: &Ask, found: &Ranking) -> f32 {
-    let heard = 0.6 + 0.4 * (ask.transcript.confidence / 0.75).clamp(0.0, 1.0);
+    let heard = 0.6 + 0.4 * (ask.transcript.confidence / WELL_HEARD).clamp(0.0, 1.0);
     let helped = if repeated(ask) { 0.6 } else { 1.0 };
     found.confidence * heard * helped
 }

@@ -153,6 +153,62 @@ fn small_talk_is_answered_and_backchannels_are_not() {
 }
 
 #[test]
+fn what_only_sounds_like_something_known_is_understood_and_a_little_less_sure() {
+    let mind = mind();
+    let reply = |text: &str| mind.reply(&mind.spelt(&ask(text))).decision;
+    for (heard, meant) in [
+        ("收保什么时候做", "首保什么时候做"),
+        ("报养多少钱", "保养多少钱"),
+        ("帮我叫一个托车", "帮我叫一个拖车"),
+        ("嗯好的在见", "嗯好的再见"),
+        ("歇歇", "谢谢"),
+        ("车企火了快来人", "车起火了快来人"),
+        ("我的车器坏了", "我的车起火了"),
+        ("刹车是零了", "刹车失灵了"),
+        ("有人受商了", "有人受伤了"),
+        ("我要头诉", "我要投诉"),
+        ("请帮我专人工", "请帮我转人工"),
+    ] {
+        let (by_sound, by_word) = (reply(heard), reply(meant));
+        assert_eq!(
+            (&by_sound.act, &by_sound.sources),
+            (&by_word.act, &by_word.sources),
+            "{heard} is {meant}"
+        );
+        assert!(by_sound.confidence < by_word.confidence, "{heard} is heard less surely than {meant}");
+    }
+}
+
+#[test]
+fn a_word_that_only_resembles_danger_is_none() {
+    let mind = mind();
+    for text in [
+        "我的车熄火了",
+        "车子又熄火了怎么办",
+        "刹车片要换吗",
+        "我的车机坏了",
+        "车漆坏了怎么补",
+        "堵车急坏了",
+        "修车气坏了我",
+        "我的车坏了",
+        "充电器坏了",
+        "雨刮器坏了",
+        "车企说了",
+        "我收到了一份账单",
+        "车起步了就响",
+    ] {
+        let act = mind.reply(&mind.spelt(&ask(text))).decision.act;
+        assert_ne!(act, Act::Handoff(Reason::Safety), "{text}");
+    }
+}
+
+#[test]
+fn the_summary_reads_as_the_house_writes() {
+    let summary = mind().summarize(&said(&[(Who::Caller, "我想问收保什么时候做")]), Reason::Requested, None);
+    assert!(summary.contains("首保什么时候做"), "{summary}");
+}
+
+#[test]
 fn an_answer_comes_clause_by_clause_with_its_source() {
     let mind = mind();
     let seen = Arc::new(Mutex::new(Vec::new()));

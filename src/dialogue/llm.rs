@@ -18,8 +18,9 @@ use self::wire::Delta;
 use super::clause::Cutter;
 use super::light::{self, LightMind, Reply};
 use super::retrieval::Ranking;
+use super::sound::syllables;
 use super::tenant::Tenant;
-use super::text::{Lang, syllables};
+use super::text::Lang;
 use super::{Act, Ask, Decision, Mind, Reason, Said, Thought, Tier};
 
 /// How to reach the model. Durations are in seconds in a file (`first_token = 1.5`).
@@ -134,6 +135,7 @@ impl LlmMind {
 
 impl Mind for LlmMind {
     fn think(&self, ask: Ask, mut sink: Box<dyn FnMut(Thought) + Send>) {
+        let ask = self.shared.light.spelt(&ask);
         if let Some(reply) = self.shared.light.rules(&ask) {
             light::give(reply, &ask, &mut *sink);
             return;

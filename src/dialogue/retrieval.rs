@@ -8,7 +8,8 @@
 use std::collections::HashMap;
 
 use super::knowledge::Knowledge;
-use super::text::{Lang, Syllable, is_han, normalize, strip_fillers, syllables};
+use super::sound::{Syllable, syllables};
+use super::text::{Lang, is_han, normalize, strip_fillers};
 use crate::segment::jieba;
 
 /// Entries that match, best first, and how sure it is that the first is right.
@@ -273,7 +274,8 @@ fn terms(text: &str) -> Vec<Term> {
     out.extend(
         chars.windows(2).filter(|w| !(is_numeral(w[0]) && is_numeral(w[1]))).map(|w| Term::Chars(w[0], w[1])),
     );
-    let sounds: Vec<Syllable> = syllables(&chars.iter().filter(|c| !is_numeral(**c)).collect::<String>());
+    let spoken: String = chars.iter().filter(|c| !is_numeral(**c)).collect();
+    let sounds: Vec<Syllable> = syllables(&spoken).into_iter().map(Syllable::folded).collect();
     out.extend(sounds.windows(2).map(|w| Term::Sounds(w[0], w[1])));
     out.extend(sounds.into_iter().map(Term::Sound));
     out

@@ -4,6 +4,7 @@ use super::*;
 use crate::dialogue::tenant::Tenant;
 
 const QUESTIONS: &str = include_str!("../../tenants/nev/eval/questions.tsv");
+const MISHEARD: &str = include_str!("../../tenants/nev/eval/misheard.tsv");
 /// Below this the reference tenant does not answer.
 const ANSWER: f32 = 0.6;
 
@@ -35,14 +36,14 @@ fn mishear(text: &str, percent: u64, seed: u64, pool: &[char]) -> String {
         state ^= state << 17;
         (state >> 11) % n
     };
+    let folded = |c: char| Syllable::of(c).map(Syllable::folded);
     let mut out = String::new();
     for c in text.chars() {
         if !is_han(c) || next(100) >= percent {
             out.push(c);
             continue;
         }
-        let alike: Vec<char> =
-            pool.iter().copied().filter(|p| *p != c && Syllable::of(*p) == Syllable::of(c)).collect();
+        let alike: Vec<char> = pool.iter().copied().filter(|p| *p != c && folded(*p) == folded(c)).collect();
         match next(10) {
             0 => {}
             1..=6 if !alike.is_empty() => out.push(alike[next(alike.len() as u64) as usize]),
@@ -122,6 +123,27 @@ fn natural_questions_find_their_entry_and_strange_ones_are_refused() {
         assert!(top >= least, "top-1 of {top} at {percent} % misheard");
         assert!(refused >= 0.8, "only {refused} of strange questions refused at {percent} % misheard");
     }
+}
+
+#[test]
+fn what_the_recogniser_made_of_the_questions_still_finds_many_of_them() {
+    let tenant = tenant();
+    let index = Index::new(&tenant.knowledge);
+    let questions: Vec<(String, Option<usize>)> = MISHEARD
+        .lines()
+        .filter(|l| !l.starts_with('#'))
+        .map(|line| {
+            let mut fields = line.split('\t');
+            let heard = fields.next().expect("heard TAB confidence TAB id");
+            let id = fields.nth(1).expect("heard TAB confidence TAB id");
+            let entry = tenant.knowledge.entries().iter().position(|e| e.id == id);
+            (tenant.spelling.spell(heard).text, entry)
+        })
+        .collect();
+    let score = measure(&index, &questions);
+    println!("heard by the recogniser: {score:?}");
+    assert!(score.right >= 0.78 * score.asked, "top-1 of {score:?}");
+    assert!(score.wrongly <= 0.06 * score.asked, "answered wrongly: {score:?}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What an expected answer says: yes or no, a telephone number, a time.
 
+use super::sound::Syllable;
 use super::text::normalize;
 
 /// Yes (`true`), no (`false`), or neither. The last word that says either counts: 好吧算了 is a no.
@@ -27,6 +28,20 @@ pub fn yes_no(text: &str) -> Option<bool> {
         if rest.contains(question) {
             return None;
         }
+    }
+    // One character alone is a word that was misheard: 队 is 对.
+    let mut only = text.chars().filter(|c| *c != '的');
+    if let (Some(c), None) = (only.next(), only.next())
+        && digit(c).is_none()
+        && !"十百千万半".contains(c)
+        && !YES_NO.iter().any(|(word, _)| word.contains(c))
+    {
+        let sound = Syllable::of(c)?;
+        let same = |word: &&(&str, Option<bool>)| {
+            let mut chars = word.0.chars();
+            matches!((chars.next(), chars.next()), (Some(w), None) if Syllable::of(w) == Some(sound))
+        };
+        return YES_NO.iter().find(same).and_then(|(_, meaning)| *meaning);
     }
     'scan: while let Some(c) = rest.chars().next() {
         for (word, meaning) in YES_NO {
@@ -110,6 +125,11 @@ const YES_NO: &[(&str, Option<bool>)] = &[
     ("不", Some(false)),
     ("没", Some(false)),
 ];
+
+/// The words that say yes or no, and those that only seem to.
+pub(super) fn answers() -> impl Iterator<Item = &'static str> {
+    YES_NO.iter().map(|(word, _)| *word)
+}
 
 fn yes_no_en(text: &str) -> Option<bool> {
     let padded = format!(" {text} ");
@@ -231,7 +251,7 @@ fn digits_of(text: &str) -> String {
     }
     let mut i = 0;
     while i < chars.len() {
-        let digit = digit(chars[i]);
+        let digit = spelt_digit(&chars, i);
         // 三个八: the count comes first. 一个 before anything else (一个号码) is no digit.
         if let Some(count) = digit
             && chars.get(i + 1) == Some(&'个')
@@ -256,6 +276,45 @@ fn digits_of(text: &str) -> String {
     }
     out
 }
+
+/// The digit that `chars[i]` stands for: some only among others (拐弯 has none), some only where no word can be meant.
+fn spelt_digit(chars: &[char], i: usize) -> Option<char> {
+    let plain = |at: usize| {
+        let c = chars.get(at).copied().filter(|c| !AMONG.contains(*c))?;
+        digit(c)
+    };
+    let before = (0..i).rev().map_while(plain).count();
+    let after = (i + 1..chars.len()).map_while(plain).count();
+    let c = chars[i];
+    if let Some(alike) = ALIKE.iter().find(|(c2, _)| *c2 == c).map(|(_, digit)| *digit) {
+        // 要七幺九七: the first digit, said alone or before many; 八零就三: one in the middle.
+        let first = alike == '1' && (after >= 6 || (i == 0 && after >= 2));
+        let amid = before >= 1 && after >= 1 && before + after >= 3;
+        return (first || amid).then_some(alike);
+    }
+    let counts = chars.get(i + 1) == Some(&'个') && plain(i + 2).is_some();
+    digit(c).filter(|_| !AMONG.contains(c) || before + after > 0 || counts)
+}
+
+/// Digits only beside others.
+const AMONG: &str = "洞妖腰么两拐勾";
+/// What a recogniser writes for a digit: digits only inside a number.
+const ALIKE: [(char, char); 14] = [
+    ('要', '1'),
+    ('药', '1'),
+    ('邀', '1'),
+    ('令', '0'),
+    ('另', '0'),
+    ('林', '0'),
+    ('就', '9'),
+    ('酒', '9'),
+    ('久', '9'),
+    ('吧', '8'),
+    ('把', '8'),
+    ('器', '7'),
+    ('期', '7'),
+    ('流', '6'),
+];
 
 /// The digit that a character stands for when a number is spelt out.
 pub fn digit(c: char) -> Option<char> {
@@ -412,7 +471,8 @@ mod tests {
         {
             assert_eq!(yes_no(text), Some(false), "{text} is a no");
         }
-        for text in ["我的车充不进电怎么办", "什么", "你好", "续航", "my car"] {
+        assert_eq!((yes_no("队"), yes_no("号的")), (Some(true), Some(true)), "misheard, alone");
+        for text in ["我的车充不进电怎么办", "什么", "你好", "续航", "十", "车", "my car"] {
             assert_eq!(yes_no(text), None, "{text} is neither");
         }
     }
@@ -430,6 +490,18 @@ mod tests {
         );
         assert_eq!(phone(&["零一零八二三四五六七八"]), complete("01082345678"));
         assert_eq!(phone(&["你记一下"]), Number::None);
+    }
+
+    #[test]
+    fn digits_by_sound_count_only_inside_a_number() {
+        assert_eq!(phone(&["手机号嗯要七幺九七零九四七幺八"]), Number::Complete("17197094718".into()));
+        assert_eq!(phone(&["幺三八洞洞幺三八另零零"]), Number::Complete("13800138000".into()));
+        assert_eq!(phone(&["要三八", "零零要三八零零零"]), Number::Complete("13800138000".into()));
+        assert_eq!(phone(&["拐三九两八八四六六一二"]), Number::Part("73928846612".into()));
+        for text in ["我要投诉", "前面拐弯有个洞", "腰疼", "两点左右", "什么", "我就要这个吧"]
+        {
+            assert_eq!(phone(&[text]), Number::None, "{text} holds no number");
+        }
     }
 
     #[test]

@@ -16,7 +16,8 @@ pub(super) fn summarize(tenant: &Tenant, history: &[Said], reason: Reason, calle
     if let Some(number) = caller.filter(|n| n.chars().filter(char::is_ascii_digit).count() >= 5) {
         parts.push(format!("来电{}", grouped(number)));
     }
-    let said: Vec<&str> = history.iter().filter(|s| s.who == Who::Caller).map(|s| s.text.as_str()).collect();
+    let spelt = |said: &Said| tenant.spelling.spell(&said.text).text;
+    let said: Vec<String> = history.iter().filter(|s| s.who == Who::Caller).map(spelt).collect();
     if said.last().and_then(|t| Lang::of(t)) == Some(Lang::En) {
         parts.push("客户说英语".to_owned());
     }
@@ -43,7 +44,7 @@ pub(super) fn summarize(tenant: &Tenant, history: &[Said], reason: Reason, calle
     if !answered.is_empty() {
         parts.push(format!("已答：{}", answered.join("、")));
     }
-    if said.iter().any(|t| Heard::new(t).upset(tenant)) {
+    if said.iter().any(|t| Heard::new(t).upset(tenant).is_some()) {
         parts.push("客户情绪激动".to_owned());
     }
     parts.push(
@@ -68,8 +69,8 @@ fn problem(tenant: &Tenant, text: &str, angry: bool) -> Option<String> {
     let length = text.chars().filter(|c| is_han(*c) || c.is_ascii_alphabetic()).count();
     let none = heard.small_talk().is_some()
         || tenant.lexicon.is_backchannel(text)
-        || heard.wants_person(tenant)
-        || (!angry && heard.upset(tenant))
+        || heard.wants_person(tenant).is_some()
+        || (!angry && heard.upset(tenant).is_some())
         || (length <= 5 && slots::yes_no(text).is_some())
         || heard.text() == "我要投诉"
         || digits * 2 > length

@@ -9,7 +9,9 @@ use serde::Deserialize;
 use super::knowledge::{self, Knowledge};
 use super::lexicon::Lexicon;
 use super::phrases::Phrases;
+use super::sound::Phrase;
 use super::source::{self, Source};
+use super::spelling::Spelling;
 use super::text::Lang;
 
 /// One company: what it says, knows and forbids.
@@ -23,6 +25,8 @@ pub struct Tenant {
     pub lexicon: Lexicon,
     /// Approved entries.
     pub knowledge: Knowledge,
+    /// How its terms are written, whatever a recogniser wrote.
+    pub spelling: Spelling,
 }
 
 /// `tenant.toml`.
@@ -130,7 +134,7 @@ pub struct Cues {
     pub words: Vec<String>,
     /// Matched also by sound, anywhere.
     #[serde(default)]
-    pub phrases: Vec<String>,
+    pub phrases: Vec<Phrase>,
     /// English, matched as whole words.
     #[serde(default)]
     pub words_en: Vec<String>,
@@ -204,7 +208,8 @@ impl Tenant {
         let lexicon =
             Lexicon::load(backchannels.iter().map(String::as_str), interrupts.iter().map(String::as_str));
         let knowledge = Knowledge::load(&source, today, &config.style.forbidden)?;
-        Ok(Self { id: name.to_owned(), config, lexicon, knowledge })
+        let spelling = Spelling::new(&config, &knowledge);
+        Ok(Self { id: name.to_owned(), config, lexicon, knowledge, spelling })
     }
 
     /// Fixed sentences in that language.
