@@ -5,7 +5,7 @@ CONFIG ?= $(wildcard nightline.toml)
 # Only used when CI runs the tests: which nextest profile.
 PROFILE ?= default
 
-.PHONY: help demo serve test test-rust test-peers bench lint fmt setup setup-test
+.PHONY: help demo serve test test-rust test-peers test-recipe bench lint fmt setup setup-test
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,7 @@ serve: ## Answer calls, with nightline.toml if it is there
 test: ## All tests, also those with real SIP phones
 	@$(MAKE) --no-print-directory test-rust
 	@$(MAKE) --no-print-directory test-peers
+	@$(MAKE) --no-print-directory test-recipe
 
 test-rust: setup-test
 	$(CARGO) nextest run --workspace --locked --profile $(PROFILE)
@@ -28,6 +29,12 @@ test-rust: setup-test
 
 test-peers: setup-test
 	tests/peers/run
+
+# The recipe of the embedded recogniser, as far as it can be tested without torch.
+test-recipe: setup-test
+	test -x target/recipe/bin/python || python3 -m venv target/recipe
+	target/recipe/bin/pip install --quiet --disable-pip-version-check jieba==0.42.1 'numpy>=2.4' pypinyin==0.55.0 'scipy>=1.17'
+	target/recipe/bin/python -m unittest discover -s models/nano/tests -t models/nano
 
 bench: ## The benchmarks; results are explained in benches/RESULTS.md
 	@scripts/setup demo

@@ -59,8 +59,17 @@ impl Recognizer for Ears {
         let result = if job.audio.len() < SHORTEST {
             Err(Error::TooShort(job.audio.len()))
         } else {
-            let tokens = HEARD.chars().map(|c| Token { text: c.into(), probability: 0.95 }).collect();
-            Ok(Transcript { text: HEARD.into(), confidence: 0.95, tokens, no_speech: 0.01 })
+            let tokens = HEARD
+                .chars()
+                .map(|c| Token { text: c.into(), probability: 0.95, ..Token::default() })
+                .collect();
+            Ok(Transcript {
+                text: HEARD.into(),
+                confidence: 0.95,
+                tokens,
+                no_speech: 0.01,
+                ..Transcript::default()
+            })
         };
         (job.reply)(result);
     }

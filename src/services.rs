@@ -1,11 +1,14 @@
 //! What all calls share: the pools, the tenant's settings, the store.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use crate::asr::Recognizer;
+use crate::asr::remote::{self, Remote};
 use crate::asr::whisper::{ModelSource, OpenError, Options, Whisper};
 use crate::call::endpointing::Silences;
 use crate::call::event::Event;
@@ -34,6 +37,9 @@ pub enum Error {
     /// The recogniser's model.
     #[error("the recogniser cannot start: {0}")]
     Asr(#[from] OpenError),
+    /// The recognition server.
+    #[error("the recogniser cannot start: {0}")]
+    RemoteAsr(#[from] remote::OpenError),
     /// The voice.
     #[error("the voice cannot start: {0}")]
     Tts(#[from] voices::Error),
@@ -77,13 +83,10 @@ pub struct Shared {
 }
 
 impl Pools {
-    /// Opens the pools. Must be called in a tokio runtime if a large language model is configured.
+    /// Opens the pools. Must be called in a tokio runtime if a large language model or a recognition server is configured.
     pub fn open(config: &Config) -> Result<Self, Error> {
         let tenant = Tenant::load(&config.tenant.name, config.tenant.folder.as_deref())?;
-        let asr = Whisper::open(
-            &model_source(&config.asr),
-            &Options { workers: config.asr.workers.get(), ..Options::default() },
-        )?;
+        let asr = recognizer(&config.asr, &tenant)?;
         let llm = config.llm.as_ref().map(|llm| LlmConfig {
             url: llm.url.clone(),
             model: llm.model.clone(),
@@ -100,7 +103,7 @@ impl Pools {
         let comfort = hold::music(config.tts.folder.as_deref())?;
         let settings = settings(config, &tenant, mind.clone(), comfort.into());
         let services = Services {
-            asr: Arc::new(asr),
+            asr,
             tts,
             mind,
             callbacks: Arc::new(Unstored),
@@ -218,6 +221,21 @@ pub fn check_recognizer(asr: &config::Asr) -> Verdict {
     }
 }
 
+/// The model of this process, behind a server if one is configured. Must then be called in a tokio runtime.
+fn recognizer(asr: &config::Asr, tenant: &Tenant) -> Result<Arc<dyn Recognizer>, Error> {
+    let options = Options {
+        workers: asr.workers.get(),
+        prompt: Some(prompt(tenant, asr.language)),
+        ..Options::default()
+    };
+    let local = Whisper::open(&model_source(asr), &options)?;
+    let Some(remote) = &asr.remote else { return Ok(Arc::new(local)) };
+    let mut hotwords = remote.hotwords.clone();
+    hotwords.extend(tenant.config.hotwords.iter().cloned());
+    let options = remote::Options { hotwords, ..remote.clone() };
+    Ok(Arc::new(Remote::new(options, Arc::new(local), tokio::runtime::Handle::current())?))
+}
+
 /// Opens the tenant's data and its voices as the server would.
 pub fn check_voices(config: &Config) -> Verdict {
     let opened = Tenant::load(&config.tenant.name, config.tenant.folder.as_deref())
@@ -248,11 +266,48 @@ fn voice_names(config: &Config, tenant: &Tenant) -> Vec<String> {
     }
 }
 
-fn model_source(asr: &config::Asr) -> ModelSource {
+/// Where the configured model is.
+pub fn model_source(asr: &config::Asr) -> ModelSource {
     match &asr.model {
         Model::Embedded => ModelSource::Embedded,
         Model::File(path) => ModelSource::File(path.clone()),
     }
+}
+
+/// What a public model is told before each utterance, so that it writes the tenant's words as the tenant does: a sentence
+/// about the call, then the tenant's own list, then names of vehicles and parts, the ones of most entries first.
+fn prompt(tenant: &Tenant, language: &str) -> String {
+    /// A prompt costs time in each decoding and crowds out the utterance.
+    const CHARACTERS: usize = 120;
+    let chinese = language == "zh";
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for entry in tenant.knowledge.entries() {
+        for word in entry.models.iter().chain(&entry.keywords) {
+            *counts.entry(word).or_default() += 1;
+        }
+    }
+    let mut words: Vec<(&str, usize)> = counts.into_iter().collect();
+    words.sort_by_key(|(word, count)| (std::cmp::Reverse(*count), *word));
+    let (mut prompt, comma, end) = if chinese {
+        (format!("以下是{}客服热线的普通话通话。", tenant.config.name), "、", "。")
+    } else {
+        (format!("A call to the hotline of {}. ", tenant.config.name_en), ", ", ".")
+    };
+    let hotwords = tenant.config.hotwords.iter().map(String::as_str);
+    let words = hotwords
+        .clone()
+        .chain(words.iter().map(|(word, _)| *word).filter(|word| hotwords.clone().all(|hot| hot != *word)))
+        .filter(|word| chinese || Lang::of(word) == Some(Lang::En));
+    for (index, word) in words.enumerate() {
+        if prompt.chars().count() + word.chars().count() > CHARACTERS {
+            break;
+        }
+        if index > 0 {
+            prompt.push_str(comma);
+        }
+        prompt.push_str(word);
+    }
+    prompt + end
 }
 
 /// A voice activity detector for one leg.
@@ -402,7 +457,17 @@ impl Callbacks for Unstored {
 
 #[cfg(test)]
 mod tests {
-    use super::telephone_number;
+    use super::*;
+
+    #[test]
+    fn a_public_model_is_told_the_tenants_words() {
+        let tenant = Tenant::load("nev", None).expect("the embedded tenant is well formed");
+        let chinese = prompt(&tenant, "zh");
+        assert!(chinese.starts_with("以下是青屿汽车") && chinese.ends_with('。'), "{chinese}");
+        assert!(chinese.contains('、') && chinese.chars().count() <= 121, "{chinese}");
+        let english = prompt(&tenant, "en");
+        assert!(english.contains("Qingyu Auto") && Lang::of(&english) == Some(Lang::En), "{english}");
+    }
 
     #[test]
     fn only_a_telephone_number_is_called_back() {

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use whisper_rs::whisper_rs_sys as sys;
 use whisper_rs::{FullParams, SamplingStrategy, WhisperContext, WhisperState};
 
+use super::confidence::{Calibration, Evidence, Step, agreement};
 use super::ggml::Header;
-use super::pool::Decode;
-use super::text::{Piece, confidence, merge, repetition};
-use super::{Error, Transcript};
+use super::pool::{Decode, Heard};
+use super::text::{Piece, merge, repetition};
+use super::{Error, Times, Transcript, times};
 use crate::media::RATE;
 
 /// Shortest audio that whisper.cpp can take: 100 ms. Below 200 samples it reads out of bounds.
@@ -23,9 +24,10 @@ const POSITION: usize = 320;
 const SILENCE: u16 = 33;
 /// Above this probability of no speech the utterance is empty.
 const NO_SPEECH: f32 = 0.5;
-/// Below this confidence the words are the decoder's invention: on 200 telephone utterances at 10 and 20 dB no right one came
+/// Below this plain confidence the words are the decoder's invention: on 200 telephone utterances at 10 and 20 dB no right one came
 /// below 0.3, and no wrong one below 0.12.
 const INVENTED: f32 = 0.1;
+
 /// Tokens a second that a person can speak; a character is one to three tokens.
 const TOKENS_A_SECOND: f32 = 10.0;
 
@@ -35,6 +37,8 @@ pub(super) struct Model {
     pub(super) header: Header,
     /// Tokens that precede every utterance, to steer style. Empty for models with a fitted context.
     pub(super) prompt: Vec<c_int>,
+    /// Weighs the evidence; [`Evidence::plain`] without.
+    pub(super) calibration: Option<Calibration>,
 }
 
 impl Model {
@@ -153,21 +157,17 @@ impl Decoder {
             pieces.truncate(keep);
             looped = true;
         }
-        Ok(Pass { pieces, no_speech: listener.no_speech, looped })
+        Ok(Pass { pieces, steps: listener.steps, no_speech: listener.no_speech, looped })
     }
 }
 
 impl Decode for Decoder {
-    fn decode(
-        &mut self,
-        audio: &[i16],
-        language: &'static str,
-        abort: &AtomicBool,
-    ) -> Result<Transcript, Error> {
+    fn decode(&mut self, heard: &Heard, abort: &AtomicBool) -> Result<Transcript, Error> {
+        let Heard { audio, language, earlier, .. } = heard;
         if audio.len() < SHORTEST {
             return Err(Error::TooShort(audio.len()));
         }
-        let mut tokens = Vec::new();
+        let (mut tokens, mut steps) = (Vec::new(), Vec::new());
         let (mut no_speech, mut looped) = (1.0_f32, false);
         for range in chunks(audio, self.model.longest()) {
             let chunk = &audio[range];
@@ -183,15 +183,31 @@ impl Decode for Decoder {
             no_speech = no_speech.min(pass.no_speech);
             looped |= pass.looped;
             tokens.extend(merge(&pass.pieces));
+            steps.extend(pass.steps);
         }
         let text: String = tokens.iter().map(|token| token.text.as_str()).collect();
         let text = text.trim().to_owned();
-        // Words out of a loop are rarely what was said.
-        let confidence = confidence(&tokens, no_speech) * if looped { 0.5 } else { 1.0 };
-        if text.is_empty() || confidence < INVENTED {
+        let voiced = times::voiced(audio);
+        let mut evidence = Evidence::new(&tokens, &steps, no_speech, times::seconds(&voiced), looped);
+        evidence.agreement = earlier.as_deref().map(|partial| agreement(partial, &text));
+        let (confidence, floor) = match &self.model.calibration {
+            Some(calibration) => (calibration.judge(&evidence), calibration.floor),
+            None => (evidence.plain(), INVENTED),
+        };
+        if text.is_empty() || confidence < floor {
             return Ok(Transcript { no_speech, ..Transcript::default() });
         }
-        Ok(Transcript { text, confidence, tokens, no_speech })
+        times::estimate(&mut tokens, &voiced);
+        let times = Times::Estimated;
+        Ok(Transcript {
+            text,
+            confidence,
+            tokens,
+            no_speech,
+            times,
+            evidence: Some(evidence),
+            ..Transcript::default()
+        })
     }
 
     fn recover(&mut self) -> Result<(), Error> {
@@ -203,6 +219,7 @@ impl Decode for Decoder {
 
 struct Pass {
     pieces: Vec<Piece>,
+    steps: Vec<Step>,
     no_speech: f32,
     looped: bool,
 }
@@ -222,6 +239,7 @@ struct Listener {
     nothing: usize,
     prompt_length: usize,
     no_speech: f32,
+    steps: Vec<Step>,
 }
 
 impl Listener {
@@ -238,6 +256,7 @@ impl Listener {
             nothing: model.context.token_nosp() as usize,
             prompt_length: prompt + if model.header.multilingual() { 4 } else { 2 },
             no_speech: 0.0,
+            steps: Vec::new(),
         }
     }
 
@@ -286,6 +305,8 @@ unsafe extern "C" fn listen(
     if end {
         logits.fill(f32::NEG_INFINITY);
         logits[listener.end as usize] = 0.0;
+    } else {
+        listener.steps.extend(Step::of(logits));
     }
 }
 

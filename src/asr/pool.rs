@@ -12,15 +12,19 @@ use std::thread::JoinHandle;
 use super::{Error, Job, Purpose, Transcript};
 use crate::clock::Time;
 
+/// What is to be decoded: the part of a [`Job`] that matters to a decoder.
+pub(super) struct Heard {
+    /// 16 kHz mono.
+    pub(super) audio: Arc<[i16]>,
+    pub(super) purpose: Purpose,
+    pub(super) language: &'static str,
+    pub(super) earlier: Option<String>,
+}
+
 /// What one worker does with one utterance.
 pub(super) trait Decode: Send + 'static {
-    /// Decodes 16 kHz mono. Returns early, with any error, soon after `abort` is set.
-    fn decode(
-        &mut self,
-        audio: &[i16],
-        language: &'static str,
-        abort: &AtomicBool,
-    ) -> Result<Transcript, Error>;
+    /// Decodes an utterance. Returns early, with any error, soon after `abort` is set.
+    fn decode(&mut self, heard: &Heard, abort: &AtomicBool) -> Result<Transcript, Error>;
 
     /// Called after [`decode`](Self::decode) has panicked: makes the decoder usable again.
     fn recover(&mut self) -> Result<(), Error>;
@@ -110,17 +114,16 @@ struct Worker {
 }
 
 struct Waiting {
-    audio: Arc<[i16]>,
-    purpose: Purpose,
-    language: &'static str,
+    heard: Heard,
     reply: Reply,
 }
 
 impl Queue {
     /// Takes a job in. Returns what must be refused for it, to be told outside of the lock.
     fn add(&mut self, job: Job) -> Option<(Reply, Error)> {
-        let Job { audio, purpose, deadline, language, reply } = job;
-        let job = Waiting { audio, purpose, language, reply: Reply(Some(reply)) };
+        let Job { audio, purpose, deadline, language, earlier, reply } = job;
+        let heard = Heard { audio, purpose, language, earlier };
+        let job = Waiting { heard, reply: Reply(Some(reply)) };
         if self.closed {
             return Some((job.reply, stopped()));
         }
@@ -152,7 +155,7 @@ impl Queue {
     fn next(&mut self, worker: usize) -> Option<(Waiting, Arc<AtomicBool>)> {
         let (_, job) = self.finals.pop_first().or_else(|| self.partials.pop_first())?;
         let worker = &mut self.workers[worker];
-        worker.running = Some(job.purpose);
+        worker.running = Some(job.heard.purpose);
         worker.abort.store(false, Ordering::Relaxed);
         Some((job, Arc::clone(&worker.abort)))
     }
@@ -184,9 +187,9 @@ fn work(shared: &Shared, index: usize, mut decoder: impl Decode) {
             queue.idle -= 1;
         };
         drop(queue);
-        let outcome = catch_unwind(AssertUnwindSafe(|| decoder.decode(&job.audio, job.language, &abort)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| decoder.decode(&job.heard, &abort)));
         let result = match outcome {
-            Ok(Err(_)) if abort.load(Ordering::Relaxed) => Err(match job.purpose {
+            Ok(Err(_)) if abort.load(Ordering::Relaxed) => Err(match job.heard.purpose {
                 Purpose::Partial => Error::Dropped,
                 Purpose::Final => stopped(),
             }),
@@ -245,12 +248,8 @@ mod tests {
     }
 
     impl Decode for Gated {
-        fn decode(
-            &mut self,
-            audio: &[i16],
-            _: &'static str,
-            abort: &AtomicBool,
-        ) -> Result<Transcript, Error> {
+        fn decode(&mut self, heard: &Heard, abort: &AtomicBool) -> Result<Transcript, Error> {
+            let audio = &heard.audio;
             self.started.send(audio[0]).unwrap();
             assert!(audio[0] != PANICS, "a panic, as the test asked");
             if audio[0] == ABORTABLE {
@@ -296,6 +295,7 @@ mod tests {
                 purpose,
                 deadline: Time::from_start(Duration::from_millis(deadline_ms)),
                 language: "zh",
+                earlier: None,
                 reply: Box::new(move |result| reply.send((name, result)).unwrap()),
             });
         }
@@ -367,6 +367,44 @@ mod tests {
     }
 
     #[test]
+    fn finals_past_their_deadline_are_answered_all_the_same_and_in_order() {
+        let bench = Bench::new(1, 2);
+        bench.submit(1, Purpose::Final, 0);
+        bench.started();
+        for name in (2..=40).rev() {
+            bench.submit(name, Purpose::Final, u64::try_from(name).unwrap());
+        }
+        (1..=40).for_each(|_| bench.open());
+        for name in 1..=40 {
+            let (answered, result) = bench.replied();
+            assert_eq!(answered, name, "the oldest deadline first");
+            assert!(result.is_ok(), "no final is dropped, however late: {result:?}");
+        }
+    }
+
+    #[test]
+    fn under_a_flood_only_partials_are_lost_and_each_caller_is_told() {
+        let bench = Bench::new(1, 2);
+        bench.submit(1, Purpose::Final, 0);
+        bench.started();
+        for name in 0..10 {
+            bench.submit(100 + name, Purpose::Partial, 1_000 + u64::try_from(name).unwrap());
+            bench.submit(2 + name, Purpose::Final, 2_000);
+        }
+        let dropped: Vec<_> = (0..8).map(|_| bench.replied()).collect();
+        let names: Vec<_> = dropped.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, (100..108).collect::<Vec<_>>(), "the oldest partials go first");
+        assert!(dropped.iter().all(|(_, result)| *result == Err(Error::Dropped)));
+        (0..13).for_each(|_| bench.open());
+        let rest: Vec<_> = (0..13).map(|_| bench.replied().0).collect();
+        assert_eq!(
+            rest,
+            (1..12).chain([108, 109]).collect::<Vec<_>>(),
+            "all finals, then what partials are left"
+        );
+    }
+
+    #[test]
     fn a_panic_answers_its_job_and_the_worker_goes_on() {
         let bench = Bench::new(1, 2);
         bench.submit(PANICS, Purpose::Final, 0);
@@ -384,6 +422,7 @@ mod tests {
             purpose: Purpose::Final,
             deadline: Time::ZERO,
             language: "zh",
+            earlier: None,
             reply: Box::new(|_| panic!("a careless receiver")),
         });
         bench.submit(4, Purpose::Final, 9);

@@ -1,4 +1,4 @@
-//! From decoded tokens to words: characters out of byte tokens, repetition loops, confidence.
+//! From decoded tokens to words: characters out of byte tokens, repetition loops.
 
 use super::Token;
 
@@ -31,7 +31,7 @@ pub(super) fn merge(pieces: &[Piece]) -> Vec<Token> {
 fn push(tokens: &mut Vec<Token>, bytes: &[u8], probability: f32) {
     let text: String = bytes.utf8_chunks().map(|chunk| chunk.valid()).collect();
     if !text.is_empty() {
-        tokens.push(Token { text, probability });
+        tokens.push(Token { text, probability, ..Token::default() });
     }
 }
 
@@ -56,16 +56,6 @@ pub(super) fn repetition(ids: &[i32]) -> Option<usize> {
         }
     }
     None
-}
-
-/// Confidence of an utterance in 0..=1: the geometric mean of its character probabilities to the power of 0.6, times the
-/// lowest one to the power of 0.4 (one guessed character often is the one that matters), times the probability that there
-/// was speech. Zero without words.
-pub(super) fn confidence(tokens: &[Token], no_speech: f32) -> f32 {
-    let logs = || tokens.iter().map(|token| token.probability.clamp(1e-6, 1.0).ln());
-    let Some(lowest) = logs().reduce(f32::min) else { return 0.0 };
-    let mean = logs().sum::<f32>() / tokens.len() as f32;
-    ((0.6 * mean + 0.4 * lowest).exp() * (1.0 - no_speech)).clamp(0.0, 1.0)
 }
 
 #[cfg(test)]
@@ -114,17 +104,5 @@ mod tests {
         assert_eq!(repetition(&[1, 2, 3].repeat(3)), None, "转人工转人工转人工");
         assert_eq!(repetition(&[4, 5, 8, 8, 8, 8, 8, 8, 8]), None, "a number with seven eights");
         assert_eq!(repetition(&[]), None);
-    }
-
-    #[test]
-    fn confidence_falls_with_one_bad_character_and_with_doubt_about_speech() {
-        let tokens = |p: &[f32]| {
-            p.iter().map(|&probability| Token { text: "字".into(), probability }).collect::<Vec<_>>()
-        };
-        let sure = confidence(&tokens(&[0.95; 6]), 0.0);
-        let one_bad = confidence(&tokens(&[0.95, 0.95, 0.1, 0.95, 0.95, 0.95]), 0.0);
-        assert!(sure > 0.94 && one_bad < 0.4, "{sure} and {one_bad}");
-        assert!(confidence(&tokens(&[0.95; 6]), 0.9) < 0.1);
-        assert!(confidence(&[], 0.0).abs() < f32::EPSILON);
     }
 }

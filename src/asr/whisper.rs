@@ -12,6 +12,7 @@ use std::sync::{Arc, Once};
 use whisper_rs::whisper_rs_sys as sys;
 use whisper_rs::{WhisperContext, WhisperContextParameters, WhisperError};
 
+use super::confidence::{self, Calibration};
 use super::decode::{Decoder, Model};
 use super::ggml::{self, Header};
 use super::pool::Pool;
@@ -42,8 +43,8 @@ pub struct Options {
     pub workers: usize,
     /// Partials that may wait; beyond that the oldest is answered with [`Error::Dropped`](super::Error::Dropped).
     pub waiting_partials: usize,
-    /// Text that steers style, as if it had been said before (`以下是普通话的句子。` makes the published models write simplified
-    /// characters and punctuation). Not used with a model of variable context, which has never seen one.
+    /// Text that steers style and vocabulary, as if it had been said before (`以下是普通话的句子。` makes the published models
+    /// write simplified characters and punctuation). Not used with a model of variable context, which has never seen one.
     pub prompt: Option<String>,
 }
 
@@ -76,6 +77,9 @@ pub enum OpenError {
     /// The embedded model cannot be unpacked.
     #[error("the embedded model cannot be unpacked: {0}; the program is damaged, build or install it again")]
     Embedded(io::Error),
+    /// The weights of the confidence, beside the model.
+    #[error(transparent)]
+    Calibration(#[from] confidence::Error),
     /// whisper.cpp refused, most often for lack of memory.
     #[error("whisper.cpp did not load the model: {0}; is there enough memory?")]
     Engine(#[from] WhisperError),
@@ -101,19 +105,22 @@ impl Whisper {
             return Err(OpenError::NoWorkers);
         }
         send_logs_to_tracing();
-        let (context, header) = match source {
+        let (context, header, calibration) = match source {
             ModelSource::Embedded => {
                 let bytes = embedded()?;
                 let header = Header::read(&mut io::Cursor::new(&bytes))
                     .map_err(|source| OpenError::Model { path: "the embedded model".into(), source })?;
-                (WhisperContext::new_from_buffer_with_params(&bytes, parameters())?, header)
+                let context = WhisperContext::new_from_buffer_with_params(&bytes, parameters())?;
+                let calibration = Calibration::parse(CALIBRATION, "the embedded calibration")?;
+                (context, header, calibration)
             }
             ModelSource::File(path) => {
                 let header = inspect(path)?;
-                (WhisperContext::new_with_params(path, parameters())?, header)
+                let calibration = Calibration::beside(path)?;
+                (WhisperContext::new_with_params(path, parameters())?, header, calibration)
             }
         };
-        let mut model = Model { context, header: header.clone(), prompt: Vec::new() };
+        let mut model = Model { context, header: header.clone(), prompt: Vec::new(), calibration };
         if let Some(prompt) = options.prompt.as_deref().filter(|_| !model.fitted()) {
             model.prompt = model.context.tokenize(prompt, 1024)?;
         }
@@ -153,6 +160,7 @@ pub fn embedded() -> Result<Vec<u8>, OpenError> {
 }
 
 const EMBEDDED: &[u8] = include_bytes!("../../models/nightline-nano.bin.zst");
+const CALIBRATION: &str = include_str!("../../models/nightline-nano.confidence.json");
 
 fn parameters() -> WhisperContextParameters<'static> {
     let mut parameters = WhisperContextParameters::default();

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+use crate::asr::Engine;
+use crate::asr::stream::Hypothesis;
 use crate::clock::Time;
 use crate::dialogue::{Act, Reason, Tier};
 
@@ -43,10 +45,7 @@ pub enum EventKind {
     /// The end of the caller's utterance was decided.
     SpeechEnded,
     /// Words so far, not final.
-    Partial {
-        /// The words.
-        text: String,
-    },
+    Partial(Hypothesis),
     /// The caller's turn is over and these were the words.
     CallerSaid {
         /// The turn that answers it.
@@ -55,6 +54,9 @@ pub enum EventKind {
         text: String,
         /// Recogniser's confidence in 0..=1.
         confidence: f32,
+        /// Which recogniser.
+        #[serde(default)]
+        engine: Engine,
         /// When the caller's speech began.
         #[serde(rename = "began_ms", with = "millis_time")]
         began: Time,

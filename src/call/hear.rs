@@ -4,7 +4,7 @@ use super::Call;
 use super::endpointing::silence_for;
 use super::event::EventKind;
 use super::io::{HearingId, Output};
-use super::listening::{Change, Utterance};
+use super::listening::{Change, PartialWords, Utterance};
 use super::turn::{Answered, BotTurn};
 use crate::asr::{self, Purpose, Transcript};
 use crate::dialogue::{Ask, Said, Who};
@@ -18,6 +18,7 @@ pub(super) struct Pending {
     hearing: HearingId,
     words: String,
     confidence: f32,
+    engine: asr::Engine,
 }
 
 /// A partial below this confidence says nothing about an interruption.
@@ -107,17 +108,22 @@ impl Call {
         let patience = if purpose == Purpose::Final { FINAL_DEADLINE } else { PARTIAL_DEADLINE };
         if let Some(utterance) = self.listening.utterance() {
             let deadline = self.now + patience;
-            let (id, audio) = (utterance.id, utterance.audio());
-            self.outputs.push_back(Output::Transcribe { id, purpose, audio, deadline });
+            let (id, audio) = (utterance.id, utterance.audio(self.now));
+            let earlier = utterance.partial().filter(|_| purpose == Purpose::Final).map(str::to_owned);
+            self.outputs.push_back(Output::Transcribe { id, purpose, audio, deadline, earlier });
         }
     }
 
     fn partial(&mut self, id: HearingId, result: Result<Transcript, asr::Error>) {
-        let words =
-            result.ok().filter(|t| !t.text.is_empty() && t.confidence >= TRUSTED_PARTIAL).map(|t| t.text);
-        self.listening.partial_done(id, words.clone());
-        if let Some(text) = words.filter(|_| self.listening.utterance().is_some_and(|u| u.id == id)) {
-            self.event(EventKind::Partial { text });
+        let words = match &result {
+            Ok(t) if !t.text.is_empty() && t.confidence >= TRUSTED_PARTIAL => PartialWords::Heard(&t.text),
+            Err(asr::Error::Dropped) => PartialWords::Busy,
+            _ => PartialWords::Nothing,
+        };
+        let news = self.listening.partial_done(id, words);
+        if let Some(utterance) = self.listening.utterance().filter(|u| news && u.transcript.is_none()) {
+            let hypothesis = utterance.hypothesis();
+            self.event(EventKind::Partial(hypothesis));
             self.judge_barge_in();
         }
     }
@@ -150,11 +156,11 @@ impl Call {
         };
         let hearing = utterance.id;
         let words = format!("{}{}", self.carried, transcript.text);
-        let confidence = transcript.confidence;
+        let (confidence, engine) = (transcript.confidence, transcript.engine);
         self.drop_pending();
         let turn = BotTurn::answering(self.next_turn(), answered);
         self.think(&turn, Transcript { text: words.clone(), ..transcript });
-        self.pending = Some(Pending { turn, hearing, words, confidence });
+        self.pending = Some(Pending { turn, hearing, words, confidence, engine });
     }
 
     fn think(&mut self, turn: &BotTurn, transcript: Transcript) {
@@ -182,10 +188,12 @@ impl Call {
             self.reject_barge_in("");
             return;
         };
-        let words = utterance.words().unwrap_or_default().to_owned();
+        let (words, sure) = (utterance.words(), utterance.sure_words());
         let is_final = utterance.transcript.is_some();
         let silence = self.now.saturating_since(utterance.last_speech);
-        if self.is_content(&words) || utterance.spoken() >= self.settings.barge_in.length {
+        // A guess that the next partial may take back does not cut the bot short, unless it is a word that always does.
+        let confirmed = self.is_content(&sure) || self.settings.lexicon.is_interrupt(&words);
+        if confirmed || utterance.spoken() >= self.settings.barge_in.length {
             self.confirm_barge_in();
         } else if is_final {
             self.listening.take();
@@ -234,7 +242,7 @@ impl Call {
     fn end_caller_turn(&mut self) {
         let Some(utterance) = self.listening.take() else { return };
         self.event(EventKind::SpeechEnded);
-        let words = utterance.words().unwrap_or_default().to_owned();
+        let words = utterance.words();
         let Some(mut pending) = self.pending.take_if(|p| p.hearing == utterance.id) else {
             self.drop_pending();
             // Noise, or a backchannel to a bot that goes on speaking.
@@ -252,6 +260,7 @@ impl Call {
             turn: pending.turn.id,
             text: pending.words.clone(),
             confidence: pending.confidence,
+            engine: pending.engine,
             began: utterance.began,
             ended: utterance.last_speech,
         });

@@ -136,6 +136,8 @@ pub enum Output {
         audio: Arc<[i16]>,
         /// When the answer is wanted.
         deadline: Time,
+        /// Words of the last partial of the same stretch; for finals.
+        earlier: Option<String>,
     },
     /// Answer this.
     Think {

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::io::HearingId;
-use crate::asr::Transcript;
+use crate::asr::stream::{self, Agreement, Hypothesis};
+use crate::asr::{Times, Transcript};
 use crate::clock::Time;
-use crate::media::{FRAME, FRAME_TIME, Frame};
+use crate::media::{FRAME, FRAME_TIME, Frame, RATE};
 
 /// Tells speech from the rest, frame by frame.
 pub trait VoiceActivity: Send {
@@ -23,7 +24,7 @@ pub struct Hearing {
     pub sustain: f32,
     /// Audio kept from before the onset.
     pub pre_roll: Duration,
-    /// New speech between two partials.
+    /// New audio between two partials; up to four times as much while the recogniser is overloaded.
     pub partial_interval: Duration,
     /// Speech shorter than this is a click or a cough and is not transcribed.
     pub shortest: Duration,
@@ -37,7 +38,7 @@ impl Default for Hearing {
             onset: 0.5,
             sustain: 0.35,
             pre_roll: Duration::from_millis(300),
-            partial_interval: Duration::from_millis(400),
+            partial_interval: Duration::from_millis(240),
             shortest: Duration::from_millis(100),
             longest: Duration::from_secs(15),
         }
@@ -47,6 +48,10 @@ impl Default for Hearing {
 /// Voiced frames among the last [`ONSET_WINDOW`] that make an onset.
 const ONSET_FRAMES: u32 = 3;
 const ONSET_WINDOW: u32 = 4;
+/// How far the interval of partials is widened at most.
+const WIDEST: u32 = 4;
+/// Silence that a recogniser is given at the end of an utterance; more of it makes models invent words.
+const TAIL: Duration = Duration::from_millis(300);
 /// Voiced frames in a row that show that the caller speaks on after a likely end.
 const RESUME_FRAMES: u32 = 2;
 
@@ -61,6 +66,17 @@ pub enum Change {
     Dropped,
 }
 
+/// What came of a partial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartialWords<'a> {
+    /// These words, from the beginning of the stretch.
+    Heard(&'a str),
+    /// No words, or none that can be trusted.
+    Nothing,
+    /// The recogniser is overloaded and did not do it.
+    Busy,
+}
+
 /// The caller's utterance in progress.
 #[derive(Debug)]
 pub struct Utterance {
@@ -70,8 +86,6 @@ pub struct Utterance {
     pub began: Time,
     /// The last frame of speech.
     pub last_speech: Time,
-    /// Words of the newest partial of any revision.
-    pub partial: Option<String>,
     /// The final transcript of the present revision.
     pub transcript: Option<Transcript>,
     /// When that came.
@@ -85,8 +99,14 @@ pub struct Utterance {
     settled: Vec<Transcript>,
     voiced: u32,
     voiced_in_a_row: u32,
+    /// Samples before `audio`: those that were settled.
+    offset: usize,
+    agreement: Agreement,
+    /// Words of the newest partial of the present stretch.
+    partial: Option<String>,
     partial_at: usize,
-    partial_asked: bool,
+    /// In which stretch the partial under way was asked for.
+    partial_asked: Option<usize>,
 }
 
 impl Utterance {
@@ -95,9 +115,11 @@ impl Utterance {
         FRAME_TIME * self.voiced
     }
 
-    /// Everything heard so far, with its pre-roll.
-    pub fn audio(&self) -> Arc<[i16]> {
-        Arc::from(self.audio.as_slice())
+    /// The present stretch with its pre-roll, and at most 300 ms of silence at its end.
+    pub fn audio(&self, now: Time) -> Arc<[i16]> {
+        let silence = now.saturating_since(self.last_speech).saturating_sub(TAIL);
+        let excess = (silence.as_millis() / FRAME_TIME.as_millis()) as usize * FRAME;
+        Arc::from(&self.audio[..self.audio.len().saturating_sub(excess)])
     }
 
     /// Length of the stretch that is still to be recognised.
@@ -108,6 +130,7 @@ impl Utterance {
     /// Takes the final transcript of the present revision, and joins it to what was settled before.
     pub fn transcribed(&mut self, now: Time, transcript: Transcript) {
         self.transcribed = Some(now);
+        let transcript = shifted(transcript, self.offset);
         let latest = transcript.clone();
         let joined = self.settled.iter().cloned().chain([transcript]).reduce(join);
         self.transcript = joined;
@@ -124,12 +147,36 @@ impl Utterance {
         let keep = (pre_roll.as_millis() / FRAME_TIME.as_millis()) as usize * FRAME;
         let excess = self.audio.len().saturating_sub(keep);
         self.audio.drain(..excess);
+        self.offset += excess;
+        self.agreement = Agreement::default();
+        self.partial = None;
         self.partial_at = 0;
     }
 
+    /// The words so far: what was settled before pauses is committed, and what successive partials agree on.
+    pub fn hypothesis(&self) -> Hypothesis {
+        let Hypothesis { committed, tentative } = self.agreement.hypothesis();
+        let settled = self.settled.iter().map(|t| t.text.as_str());
+        let committed = settled.chain([committed.as_str()]).fold(String::new(), |mut text, more| {
+            stream::push(&mut text, more);
+            text
+        });
+        Hypothesis { committed, tentative }
+    }
+
     /// The best words so far.
-    pub fn words(&self) -> Option<&str> {
-        self.transcript.as_ref().map(|t| t.text.as_str()).or(self.partial.as_deref())
+    pub fn words(&self) -> String {
+        self.transcript.as_ref().map_or_else(|| self.hypothesis().text(), |t| t.text.clone())
+    }
+
+    /// The words that will not change any more, but for the final.
+    pub fn sure_words(&self) -> String {
+        self.transcript.as_ref().map_or_else(|| self.hypothesis().committed, |t| t.text.clone())
+    }
+
+    /// Words of the newest partial of the present stretch.
+    pub fn partial(&self) -> Option<&str> {
+        self.partial.as_deref()
     }
 }
 
@@ -140,13 +187,15 @@ pub struct Listening {
     pre_roll: Vec<i16>,
     recent: u32,
     count: u32,
+    /// How far the interval of partials is widened.
+    widened: u32,
     utterance: Option<Utterance>,
 }
 
 impl Listening {
     /// Ears with this voice activity detector.
     pub fn new(vad: Box<dyn VoiceActivity>, hearing: Hearing) -> Self {
-        Self { vad, hearing, pre_roll: Vec::new(), recent: 0, count: 0, utterance: None }
+        Self { vad, hearing, pre_roll: Vec::new(), recent: 0, count: 0, widened: 1, utterance: None }
     }
 
     /// Takes the next 20 ms.
@@ -220,23 +269,34 @@ impl Listening {
     pub fn wants_partial(&mut self) -> bool {
         let Some(utterance) = &mut self.utterance else { return false };
         let fresh = utterance.audio.len() - utterance.partial_at;
-        let interval = (self.hearing.partial_interval.as_millis() / FRAME_TIME.as_millis()) as usize * FRAME;
-        let due = !utterance.partial_asked && !utterance.final_asked && fresh >= interval;
+        let interval = self.hearing.partial_interval * self.widened;
+        let interval = (interval.as_millis() / FRAME_TIME.as_millis()) as usize * FRAME;
+        let due = utterance.partial_asked.is_none() && !utterance.final_asked && fresh >= interval;
         if due {
-            utterance.partial_asked = true;
+            utterance.partial_asked = Some(utterance.settled.len());
             utterance.partial_at = utterance.audio.len();
         }
         due
     }
 
-    /// The answer to a partial came (or was dropped).
-    pub fn partial_done(&mut self, id: HearingId, words: Option<String>) {
-        if let Some(utterance) = self.utterance.as_mut().filter(|u| u.id.utterance == id.utterance) {
-            utterance.partial_asked = false;
-            if let Some(words) = words {
-                let settled = utterance.settled.iter().map(|t| t.text.as_str());
-                utterance.partial = Some(settled.chain([words.as_str()]).collect());
+    /// The answer to a partial came. True if it tells something new of the utterance in progress.
+    pub fn partial_done(&mut self, id: HearingId, words: PartialWords) -> bool {
+        self.widened = match words {
+            PartialWords::Busy => (self.widened * 2).min(WIDEST),
+            _ => (self.widened / 2).max(1),
+        };
+        let Some(utterance) = self.utterance.as_mut().filter(|u| u.id.utterance == id.utterance) else {
+            return false;
+        };
+        let stretch = utterance.partial_asked.take();
+        match words {
+            // Words of a stretch that has been settled meanwhile are known already.
+            PartialWords::Heard(words) if stretch == Some(utterance.settled.len()) => {
+                utterance.agreement.push(words);
+                utterance.partial = Some(words.into());
+                true
             }
+            _ => false,
         }
     }
 
@@ -255,7 +315,6 @@ impl Listening {
             id: HearingId { utterance: self.count, revision: 0 },
             began: now - FRAME_TIME * (ONSET_FRAMES - 1),
             last_speech: now,
-            partial: None,
             transcript: None,
             transcribed: None,
             latest: Transcript::default(),
@@ -264,28 +323,48 @@ impl Listening {
             settled: Vec::new(),
             voiced: ONSET_FRAMES,
             voiced_in_a_row: ONSET_FRAMES,
+            offset: 0,
+            agreement: Agreement::default(),
+            partial: None,
             partial_at: 0,
-            partial_asked: false,
+            partial_asked: None,
         });
         Some(Change::Started)
     }
 }
 
+/// The same with times from the beginning of the utterance instead of its present stretch.
+fn shifted(mut transcript: Transcript, samples: usize) -> Transcript {
+    let shift = (samples / (RATE as usize / 1000)) as u32;
+    if transcript.times != Times::None {
+        for token in &mut transcript.tokens {
+            token.start_ms += shift;
+            token.end_ms += shift;
+        }
+    }
+    transcript
+}
+
 /// Two stretches of one utterance: as sure as the less sure of them.
 fn join(before: Transcript, after: Transcript) -> Transcript {
-    let space = before.text.ends_with(|c: char| c.is_ascii_alphanumeric())
-        && after.text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    let mut text = before.text;
+    stream::push(&mut text, &after.text);
     Transcript {
-        text: format!("{}{}{}", before.text, if space { " " } else { "" }, after.text),
+        engine: after.engine,
+        text,
         confidence: before.confidence.min(after.confidence),
         tokens: before.tokens.into_iter().chain(after.tokens).collect(),
         no_speech: before.no_speech.max(after.no_speech),
+        times: if before.times == after.times { before.times } else { Times::None },
+        // That of one decoding says nothing of another.
+        evidence: None,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::asr::Token;
 
     struct Loudness;
     impl VoiceActivity for Loudness {
@@ -321,7 +400,7 @@ mod tests {
         rig.hear(false, 50);
         assert_eq!(rig.hear(true, 3), [Change::Started]);
         let utterance = rig.ears.utterance().expect("speech has begun");
-        assert_eq!(utterance.audio().len(), 15 * FRAME);
+        assert_eq!(utterance.audio(rig.now).len(), 15 * FRAME);
         assert_eq!(utterance.began, rig.now - FRAME_TIME * 2);
     }
 
@@ -367,6 +446,10 @@ mod tests {
         assert_eq!((joined.text.as_str(), joined.confidence), ("幺三八零零幺三", 0.7));
     }
 
+    fn id(revision: u32) -> HearingId {
+        HearingId { utterance: 1, revision }
+    }
+
     #[test]
     fn one_partial_is_under_way_at_a_time() {
         let mut rig = Rig::new();
@@ -374,8 +457,94 @@ mod tests {
         assert!(rig.ears.wants_partial());
         rig.hear(true, 30);
         assert!(!rig.ears.wants_partial());
-        rig.ears.partial_done(HearingId { utterance: 1, revision: 0 }, Some("空调".into()));
+        assert!(rig.ears.partial_done(id(0), PartialWords::Heard("空调")));
         assert!(rig.ears.wants_partial());
-        assert_eq!(rig.ears.utterance().and_then(Utterance::words), Some("空调"));
+        let utterance = rig.ears.utterance().expect("it goes on");
+        assert_eq!((utterance.words().as_str(), utterance.sure_words().as_str()), ("空调", ""));
+        assert!(rig.ears.partial_done(id(0), PartialWords::Heard("空调坏")));
+        let utterance = rig.ears.utterance().expect("it goes on");
+        assert_eq!((utterance.words().as_str(), utterance.sure_words().as_str()), ("空调坏", "空调"));
+    }
+
+    /// Frames until the next partial is wanted.
+    fn frames_to_partial(rig: &mut Rig) -> u32 {
+        (1..200)
+            .find(|_| {
+                rig.hear(true, 1);
+                rig.ears.wants_partial()
+            })
+            .expect("a partial is wanted some time")
+    }
+
+    #[test]
+    fn an_overloaded_recogniser_is_asked_less_often_until_it_answers_again() {
+        let mut rig = Rig::new();
+        rig.hear(true, 20);
+        assert!(rig.ears.wants_partial());
+        let mut answer = |words| {
+            rig.ears.partial_done(id(0), words);
+            frames_to_partial(&mut rig)
+        };
+        assert_eq!(answer(PartialWords::Nothing), 12, "240 ms");
+        assert_eq!(answer(PartialWords::Busy), 24);
+        assert_eq!(answer(PartialWords::Busy), 48);
+        assert_eq!(answer(PartialWords::Busy), 48, "not for ever");
+        assert_eq!(answer(PartialWords::Heard("空调")), 24);
+        assert_eq!(answer(PartialWords::Heard("空调坏")), 12);
+    }
+
+    #[test]
+    fn a_partial_of_a_settled_stretch_tells_nothing_new() {
+        let mut rig = Rig::new();
+        rig.hear(true, 30);
+        assert!(rig.ears.wants_partial());
+        rig.hear(false, 20);
+        rig.ears.wants_final(rig.now, Duration::from_millis(160));
+        let words = Transcript { text: "空调坏了".into(), ..Transcript::default() };
+        rig.ears.utterance_mut().expect("it is there").transcribed(rig.now, words);
+        rig.hear(true, 5);
+        assert!(!rig.ears.partial_done(id(0), PartialWords::Heard("空调坏")), "its stretch is settled");
+        assert_eq!(rig.ears.utterance().map(Utterance::words).as_deref(), Some("空调坏了"));
+        rig.hear(true, 10);
+        assert!(rig.ears.wants_partial());
+        assert!(rig.ears.partial_done(id(1), PartialWords::Heard("昨天")));
+        let hypothesis = rig.ears.utterance().expect("it goes on").hypothesis();
+        assert_eq!((hypothesis.committed.as_str(), hypothesis.tentative.as_str()), ("空调坏了", "昨天"));
+    }
+
+    #[test]
+    fn a_long_silence_at_the_end_is_not_recognised() {
+        let mut rig = Rig::new();
+        rig.hear(true, 30);
+        let spoken = rig.ears.utterance().expect("it is there").audio(rig.now).len();
+        rig.hear(false, 10);
+        let utterance = rig.ears.utterance().expect("it is there");
+        assert_eq!(utterance.audio(rig.now).len(), spoken + 10 * FRAME, "200 ms are kept");
+        rig.hear(false, 40);
+        let utterance = rig.ears.utterance().expect("it is there");
+        assert_eq!(utterance.audio(rig.now).len(), spoken + 15 * FRAME, "300 ms are kept of a second");
+    }
+
+    #[test]
+    fn times_of_a_later_stretch_count_from_the_beginning_of_the_utterance() {
+        let mut rig = Rig::new();
+        let said = |start_ms| Transcript {
+            text: "好".into(),
+            tokens: vec![Token { text: "好".into(), probability: 0.9, start_ms, end_ms: start_ms + 100 }],
+            times: Times::Estimated,
+            ..Transcript::default()
+        };
+        rig.hear(true, 30);
+        rig.hear(false, 20);
+        rig.ears.wants_final(rig.now, Duration::from_millis(160));
+        let now = rig.now;
+        rig.ears.utterance_mut().expect("it is there").transcribed(now, said(40));
+        rig.hear(true, 20);
+        let utterance = rig.ears.utterance_mut().expect("it goes on");
+        utterance.transcribed(now, said(300));
+        let transcript = utterance.transcript.clone().expect("both stretches");
+        let starts: Vec<_> = transcript.tokens.iter().map(|t| t.start_ms).collect();
+        // 52 frames had been heard at the resumption; 15 of them stay as pre-roll.
+        assert_eq!((transcript.times, starts), (Times::Estimated, vec![40, 37 * 20 + 300]));
     }
 }

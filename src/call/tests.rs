@@ -597,5 +597,6 @@ fn partials_are_asked_for_while_the_caller_speaks() {
     rig.say("空调不制冷", 2000);
     let partials =
         rig.outputs.iter().filter(|o| matches!(o, Output::Transcribe { purpose: Purpose::Partial, .. }));
-    assert!((3..=5).contains(&partials.count()));
+    let count = partials.count();
+    assert!((6..=9).contains(&count), "one each 240 ms or so, not {count} in two seconds");
 }

@@ -244,7 +244,7 @@ fn describe(event: &Event) -> Option<String> {
         EventKind::Ended { disposition } => format!("call ended: {disposition:?}"),
         EventKind::SpeechStarted
         | EventKind::SpeechEnded
-        | EventKind::Partial { .. }
+        | EventKind::Partial(_)
         | EventKind::BotStarted { timings: None, .. }
         | EventKind::Hold { .. } => return None,
     };

@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
 use super::exit;
+use crate::asr::remote;
 use crate::clock;
 use crate::config::{Config, Listen, Transport};
 use crate::store::Store;
@@ -102,6 +103,9 @@ pub async fn examine(config: &Config, extra: Vec<Check>) -> Vec<Finding> {
     }
     add("recordings", folder(&config.record.folder, "record.folder"));
     add("database", database(&config.store).await);
+    if let Some(remote) = &config.asr.remote {
+        add("recognition", recognition(remote).await);
+    }
     if let Some(llm) = &config.llm {
         add("language model", server(&llm.url, &llm.model, llm.api_key.as_ref(), "llm").await);
     }
@@ -412,6 +416,20 @@ async fn server(url: &str, model: &str, key: Option<&SecretString>, table: &str)
                     format!("set `{table}.model` to one that it has: {near}"),
                 )
             }
+        }
+    }
+}
+
+/// Asks a recognition server as a call would, with silence.
+async fn recognition(options: &remote::Options) -> Verdict {
+    let url = &options.url;
+    match remote::check(options).await {
+        Ok(()) => Verdict::Good(format!("{url} answers as {} should", options.protocol.engine())),
+        Err(failure) => {
+            // What it is and what to do stand in one sentence each.
+            let text = failure.to_string();
+            let (found, advice) = text.split_once("; ").unwrap_or((&text, "see what it says above"));
+            Verdict::Wrong(format!("{url}: {found}"), format!("{advice}; until then the local model answers"))
         }
     }
 }

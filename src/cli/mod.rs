@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod asr;
 mod call;
 pub mod completions;
 pub mod config;
@@ -70,6 +71,9 @@ enum Command {
     Config(config::ConfigCommand),
     /// The recogniser's models.
     Models(models::Args),
+    /// Measure the recogniser.
+    #[command(subcommand)]
+    Asr(asr::Command),
     /// Stored calls.
     #[command(subcommand)]
     Calls(record::CallsCommand),
@@ -97,6 +101,7 @@ impl Cli {
             Command::Call(args) => with_config(file, |config| block_on(args.run(config))),
             #[cfg(feature = "desk")]
             Command::Talk(args) => with_config(file, |config| block_on(args.run(config))),
+            Command::Asr(command) => with_config(file, |config| command.run(&config)),
             Command::Replay(args) => with_config(file, |config| args.run(config)),
             Command::Demo(args) => with_config(file, |config| block_on(args.run(config))),
             Command::Doctor(args) => with_config(file, |config| {

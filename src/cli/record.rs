@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 
 use super::exit;
+use crate::asr::Engine;
 use crate::call::event::{EventKind, LegId};
 use crate::dialogue::Who;
 use crate::qa::{pad, width};
@@ -156,12 +157,16 @@ fn line(out: &mut String, turn: &TurnRecord) -> std::fmt::Result {
         Who::Bot => "bot",
         Who::Seat => "seat",
     };
-    let text = if turn.text.is_empty() { "(nothing was heard)" } else { &turn.text };
+    let text = turn.written.as_ref().unwrap_or(&turn.text);
+    let text = if text.is_empty() { "(nothing was heard)" } else { text };
     let cut = if turn.interrupted { " —" } else { "" };
     write!(out, "  {:>8}  {who:<6}  {text}{cut}", seconds(turn.began_ms))?;
     let mut notes = Vec::new();
     if let Some(confidence) = turn.confidence {
         notes.push(format!("confidence {confidence:.2}"));
+    }
+    if let Some(engine) = turn.engine.filter(|engine| *engine != Engine::Whisper) {
+        notes.push(format!("heard by {engine}"));
     }
     if let Some(topic) = &turn.topic {
         notes.push(topic.clone());
@@ -310,6 +315,7 @@ mod tests {
                 turn: TurnId(1),
                 text: "续航下降".into(),
                 confidence: 0.91,
+                engine: Engine::OpenAi,
                 began: at(500),
                 ended: at(1500),
             },
@@ -370,7 +376,7 @@ mod tests {
                2026-01-02T03:04:05Z, 0:04, callback\n\
              \n    \
                0.50 s  caller  续航下降\n                    \
-                 · confidence 0.91\n    \
+                 · confidence 0.91 · heard by openai\n    \
                1.89 s  bot     低温会 —\n                    \
                  · end of turn 240 ms → on the wire 390 ms\n\
              \n  \
@@ -378,7 +384,7 @@ mod tests {
                keys: 0\n  \
                call-back: 13812345678 at 明天\n\
              \nevents\n    \
-               2.00 s  caller_said began_ms=500 confidence=0.9100000262260437 ended_ms=1500 text=\"续航下降\" turn=1\n    \
+               2.00 s  caller_said began_ms=500 confidence=0.9100000262260437 ended_ms=1500 engine=\"openai\" text=\"续航下降\" turn=1\n    \
                2.50 s  bot_started timings={\"eou_delay_ms\":240,\"llm_ttft_ms\":null,\"transcription_delay_ms\":null,\
                \"tts_ttfb_ms\":null,\"turn_latency_ms\":390} turn=1\n    \
                3.00 s  bot_said began_ms=1890 interrupted=true text=\"低温会\" turn=1\n    \

@@ -19,6 +19,8 @@ use figment::Figment;
 use figment::providers::Serialized;
 use secrecy::SecretString;
 
+use crate::asr::remote;
+
 pub use parse::SipUri;
 pub use raw::Raw;
 pub use source::{ENV_PREFIX, Place, Problem, What};
@@ -118,6 +120,8 @@ pub struct Asr {
     pub language: &'static str,
     /// Time between partials while the caller speaks, 100..=5000 ms.
     pub partial_interval: Duration,
+    /// A server that recognises instead, with the model as its spare.
+    pub remote: Option<remote::Options>,
 }
 
 /// A recogniser model.

@@ -11,6 +11,9 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::asr::Engine;
+use crate::asr::remote::{self, Mode, Protocol};
+
 use super::raw::{Millis, Raw, Secret, Secs};
 use super::source::{Problem, Sources, What};
 use super::{
@@ -246,7 +249,94 @@ impl Check<'_> {
             workers: NonZeroUsize::new(workers as usize).unwrap_or(NonZeroUsize::MIN),
             language: self.choice("asr.language", &raw.asr.language, &[("zh", "zh"), ("en", "en")]),
             partial_interval: self.millis("asr.partial_interval_ms", raw.asr.partial_interval_ms, 100..=5000),
+            remote: self.remote(raw),
         }
+    }
+
+    fn remote(&mut self, raw: &Raw) -> Option<remote::Options> {
+        let remote = &raw.asr.remote;
+        let engine = self.choice(
+            "asr.engine",
+            &raw.asr.engine,
+            &[("whisper", Engine::Whisper), ("openai", Engine::OpenAi), ("funasr", Engine::FunAsr)],
+        );
+        let modes = [("2pass", Mode::TwoPass), ("online", Mode::Online), ("offline", Mode::Offline)];
+        let mode = remote.mode.as_deref().map(|mode| self.choice("asr.remote.mode", mode, &modes));
+        let mode = mode.unwrap_or(Mode::TwoPass);
+        let connect = self.millis("asr.remote.connect_ms", remote.connect_ms, 10..=10_000);
+        let first = self.millis("asr.remote.first_ms", remote.first_ms, 50..=30_000);
+        let total = self.millis("asr.remote.total_ms", remote.total_ms, 100..=60_000);
+        for (key, time) in [("asr.remote.connect_ms", connect), ("asr.remote.first_ms", first)] {
+            if time > total {
+                self.note(
+                    key,
+                    format!(
+                        "it is longer than `asr.remote.total_ms` ({} ms), which ends all",
+                        total.as_millis()
+                    ),
+                );
+            }
+        }
+        let in_flight = self.number("asr.remote.in_flight", remote.in_flight, 1..=10_000) as usize;
+        let failures = self.number("asr.remote.failures", remote.failures, 1..=1000);
+        let cool_down = self.seconds("asr.remote.cool_down_s", remote.cool_down_s, 1..=3600);
+        let set = [
+            ("asr.remote.url", remote.url.is_some(), true, true),
+            ("asr.remote.model", remote.model.is_some(), true, false),
+            ("asr.remote.mode", remote.mode.is_some(), false, true),
+            ("asr.remote.api_key", remote.api_key.is_some(), true, true),
+            ("asr.remote.api_key_file", remote.api_key_file.is_some(), true, true),
+            ("asr.remote.partials", remote.partials.is_some(), true, true),
+            ("asr.remote.hotwords", !remote.hotwords.is_empty(), true, true),
+        ];
+        for (key, _, openai, funasr) in set.into_iter().filter(|(_, set, ..)| *set) {
+            let (fits, wanted) = match engine {
+                Engine::OpenAi => (openai, "\"funasr\""),
+                Engine::FunAsr => (funasr, "\"openai\""),
+                Engine::Whisper if !openai => (false, "\"funasr\""),
+                Engine::Whisper if !funasr => (false, "\"openai\""),
+                Engine::Whisper => (false, "\"openai\" or \"funasr\""),
+            };
+            if !fits {
+                self.note(
+                    key,
+                    format!(
+                        "it is set, but `asr.engine` is \"{engine}\": set that to {wanted}, or remove this"
+                    ),
+                );
+            }
+        }
+        let (protocol, url) = match engine {
+            Engine::Whisper => return None,
+            Engine::OpenAi => {
+                (Protocol::OpenAi, self.needed("asr.remote.url", remote.url.as_deref(), "asr.engine", url))
+            }
+            Engine::FunAsr => (
+                Protocol::FunAsr(mode),
+                self.needed("asr.remote.url", remote.url.as_deref(), "asr.engine", websocket_url),
+            ),
+        };
+        let model = match protocol {
+            Protocol::OpenAi => {
+                Some(self.needed("asr.remote.model", remote.model.as_deref(), "asr.engine", some_text))
+            }
+            Protocol::FunAsr(_) => None,
+        };
+        let streams = matches!(protocol, Protocol::FunAsr(Mode::TwoPass | Mode::Online));
+        Some(remote::Options {
+            protocol,
+            url,
+            model,
+            api_key: self.secret("asr.remote", remote.api_key.as_ref(), remote.api_key_file.as_deref()),
+            hotwords: remote.hotwords.clone(),
+            partials: remote.partials.unwrap_or(streams),
+            connect,
+            first,
+            total,
+            in_flight,
+            failures,
+            cool_down,
+        })
     }
 
     fn tts(&mut self, raw: &Raw) -> Tts {
@@ -485,6 +575,18 @@ fn url(text: &str) -> Result<String, String> {
     } else {
         Err("it is not an http:// or https:// URL (keys go into `api_key`): write for example \
              \"http://127.0.0.1:8080/v1\""
+            .into())
+    }
+}
+
+fn websocket_url(text: &str) -> Result<String, String> {
+    let good = reqwest::Url::parse(text)
+        .is_ok_and(|url| matches!(url.scheme(), "ws" | "wss") && url.has_host() && url.username().is_empty());
+    if good {
+        Ok(text.trim_end_matches('/').into())
+    } else {
+        Err("it is not a ws:// or wss:// URL (keys go into `api_key`): write for example \
+             \"ws://127.0.0.1:10095\""
             .into())
     }
 }

@@ -74,8 +74,44 @@ pub struct Asr {
     pub workers: Option<u32>,
     /// Language of the callers, `zh` or `en`.
     pub language: String,
-    /// Time between partial transcripts while the caller speaks.
+    /// Time between partial transcripts while the caller speaks; widened by itself under load.
     pub partial_interval_ms: Millis,
+    /// `whisper` in this process, or a server that speaks `openai` or `funasr`; then the model above answers when it fails.
+    pub engine: String,
+    /// The server.
+    pub remote: Remote,
+}
+
+/// `[asr.remote]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Remote {
+    /// `openai`: base URL up to and including `/v1`; `funasr`: `ws://HOST:PORT` or `wss://HOST:PORT`.
+    pub url: Option<String>,
+    /// Model name as the server knows it (`openai` only).
+    pub model: Option<String>,
+    /// `2pass`, `online` or `offline` (`funasr` only).
+    pub mode: Option<String>,
+    /// Key for the server, sent as bearer token.
+    pub api_key: Option<Secret>,
+    /// File that holds the key.
+    pub api_key_file: Option<PathBuf>,
+    /// Whether partials go to the server too; if absent, only where the server streams (`funasr`, not `offline`).
+    pub partials: Option<bool>,
+    /// Words to expect, beside the tenant's.
+    pub hotwords: Vec<String>,
+    /// No connection by then: the local model answers.
+    pub connect_ms: Millis,
+    /// No sign of an answer so long after the end of the audio: the local model answers.
+    pub first_ms: Millis,
+    /// No whole answer by then: the local model answers.
+    pub total_ms: Millis,
+    /// Utterances at the server at one time.
+    pub in_flight: u32,
+    /// Failures in a row after which the server is left alone.
+    pub failures: u32,
+    /// For how long it is left alone.
+    pub cool_down_s: Secs,
 }
 
 /// `[tts]`
@@ -254,7 +290,29 @@ impl Default for Asr {
             model: "embedded".into(),
             workers: None,
             language: "zh".into(),
-            partial_interval_ms: Millis(400),
+            partial_interval_ms: Millis(240),
+            engine: "whisper".into(),
+            remote: Remote::default(),
+        }
+    }
+}
+
+impl Default for Remote {
+    fn default() -> Self {
+        Self {
+            url: None,
+            model: None,
+            mode: None,
+            api_key: None,
+            api_key_file: None,
+            partials: None,
+            hotwords: Vec::new(),
+            connect_ms: Millis(300),
+            first_ms: Millis(800),
+            total_ms: Millis(1200),
+            in_flight: 32,
+            failures: 3,
+            cool_down_s: Secs(30),
         }
     }
 }
@@ -323,6 +381,13 @@ impl Raw {
         let secret = || Some(Secret("key".into()));
         raw.sip.external_ip = text();
         raw.asr.workers = Some(1);
+        raw.asr.remote.url = text();
+        raw.asr.remote.model = text();
+        raw.asr.remote.mode = text();
+        raw.asr.remote.api_key = secret();
+        raw.asr.remote.api_key_file = Some("file".into());
+        raw.asr.remote.partials = Some(true);
+        raw.asr.remote.hotwords = vec!["word".into()];
         raw.tts.voice = text();
         raw.tts.folder = Some("folder".into());
         raw.llm.url = text();

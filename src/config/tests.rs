@@ -277,3 +277,54 @@ fn sip_uris_are_checked_as_far_as_dialling_needs() {
         assert!(bad.parse::<SipUri>().is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_recognition_server_is_configured_with_few_keys() {
+    assert!(Config::default().asr.remote.is_none());
+    let file =
+        "[asr]\nengine = \"openai\"\n[asr.remote]\nurl = \"http://h:8000/v1/\"\nmodel = \"whisper-1\"\n";
+    let vars = [("NIGHTLINE_ASR__REMOTE__API_KEY", "0123"), ("NIGHTLINE_ASR__REMOTE__TOTAL_MS", "2000")];
+    let remote = load(file, &vars).unwrap().config.asr.remote.unwrap();
+    assert_eq!((remote.protocol, remote.url.as_str()), (remote::Protocol::OpenAi, "http://h:8000/v1"));
+    assert_eq!(remote.model.as_deref(), Some("whisper-1"));
+    assert_eq!(remote.api_key.unwrap().expose_secret(), "0123");
+    assert_eq!(remote.total, Duration::from_secs(2));
+    assert!(!remote.partials, "each would cost a request");
+    let file = "[asr]\nengine = \"funasr\"\n[asr.remote]\nurl = \"ws://h:10095\"\nhotwords = [\"青屿\"]\n";
+    let remote = load(file, &[]).unwrap().config.asr.remote.unwrap();
+    assert_eq!(remote.protocol, remote::Protocol::FunAsr(remote::Mode::TwoPass));
+    assert!(remote.partials && remote.hotwords == ["青屿"]);
+    let offline = load(&format!("{file}mode = \"offline\"\n"), &[]).unwrap().config.asr.remote.unwrap();
+    assert!(!offline.partials, "it knows nothing before the end");
+}
+
+#[test]
+fn a_recognition_server_that_does_not_fit_is_explained() {
+    wrong(
+        "[asr]\nengine = \"openai\"\n[asr.remote]\nmodel = \"m\"\n",
+        "`asr.remote.url`: it is missing, and `asr.engine` needs it",
+    );
+    wrong(
+        "[asr]\nengine = \"funasr\"\n[asr.remote]\nurl = \"http://h\"\n",
+        "`asr.remote.url` in nightline.toml line 4: it is not a ws:// or wss:// URL (keys go into `api_key`): write for \
+         example \"ws://127.0.0.1:10095\"",
+    );
+    wrong(
+        "[asr.remote]\nurl = \"ws://h\"\n",
+        "`asr.remote.url` in nightline.toml line 2: it is set, but `asr.engine` is \"whisper\": set that to \"openai\" \
+         or \"funasr\", or remove this",
+    );
+    wrong(
+        "[asr]\nengine = \"openai\"\n[asr.remote]\nurl = \"http://h\"\nmodel = \"m\"\nmode = \"online\"\n",
+        "`asr.remote.mode` in nightline.toml line 6: it is set, but `asr.engine` is \"openai\": set that to \"funasr\", \
+         or remove this",
+    );
+    wrong(
+        "[asr]\nengine = \"funasr\"\n[asr.remote]\nurl = \"ws://h\"\nfirst_ms = 3000\n",
+        "`asr.remote.first_ms` in nightline.toml line 5: it is longer than `asr.remote.total_ms` (1200 ms), which ends all",
+    );
+    wrong(
+        "[asr]\nengine = \"sherpa\"\n",
+        "`asr.engine` in nightline.toml line 2: \"sherpa\" is not one of \"whisper\" or \"openai\" or \"funasr\"",
+    );
+}

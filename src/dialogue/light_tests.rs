@@ -13,7 +13,7 @@ fn mind() -> LightMind {
 
 fn ask(text: &str) -> Ask {
     Ask {
-        transcript: Transcript { text: text.into(), confidence: 0.9, tokens: Vec::new(), no_speech: 0.0 },
+        transcript: Transcript { text: text.into(), confidence: 0.9, ..Transcript::default() },
         history: Vec::new(),
         expect: Expect::Open,
         clarified: false,

@@ -218,6 +218,11 @@ fn spoken_digits(text: &str) -> (String, bool) {
     }
 }
 
+/// The digits that are spoken in `text`, in order, whatever stands between them.
+pub fn digits(text: &str) -> String {
+    digits_of(&normalize(text))
+}
+
 fn digits_of(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     let mut out = String::new();
@@ -252,7 +257,8 @@ fn digits_of(text: &str) -> String {
     out
 }
 
-fn digit(c: char) -> Option<char> {
+/// The digit that a character stands for when a number is spelt out.
+pub fn digit(c: char) -> Option<char> {
     Some(match c {
         '0'..='9' => c,
         '零' | '〇' | '洞' => '0',

@@ -39,6 +39,9 @@ pub struct Config {
     pub voices: BTreeMap<String, String>,
     /// Files of short words.
     pub lexicon: LexiconFiles,
+    /// Words that callers use and a recogniser may not expect: names of models, parts, places.
+    #[serde(default)]
+    pub hotwords: Vec<String>,
     /// Confidence limits.
     #[serde(default)]
     pub thresholds: Thresholds,

@@ -181,11 +181,12 @@ impl Session {
         // A reply to a call that has ended goes nowhere, and that is right.
         let send = move |input| drop(replies.send(input));
         match request {
-            Output::Transcribe { id, purpose, audio, deadline } => self.services.asr.submit(Job {
+            Output::Transcribe { id, purpose, audio, deadline, earlier } => self.services.asr.submit(Job {
                 audio,
                 purpose,
                 deadline,
                 language: self.services.language,
+                earlier,
                 reply: Box::new(move |result| send(Input::Transcript { id, purpose, result })),
             }),
             Output::Think { turn, ask } => {

@@ -9,7 +9,7 @@ mod fixture;
 mod judge;
 mod reader;
 pub mod report;
-mod text;
+pub(crate) mod text;
 mod voice;
 
 pub use caller::{CallerReport, CallerStep, CallerTurn, Note, Overlap, ScriptedCaller};

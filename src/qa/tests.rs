@@ -283,10 +283,12 @@ fn turn(who: Who, text: &str) -> TurnRecord {
     TurnRecord {
         who,
         text: text.into(),
+        written: None,
         began_ms: 0,
         ended_ms: 1000,
         interrupted: false,
         confidence: None,
+        engine: None,
         act: None,
         tier: None,
         topic: None,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{CallInfo, CallRecord, CallbackRecord, HandoffRecord, MediaRecord, Tap, TurnRecord};
+use crate::asr::written::written;
 use crate::call::event::{Event, EventKind, LegId, Timings, TurnId};
 use crate::clock::Time;
 use crate::dialogue::{Act, Reason, Tier, Who};
@@ -70,12 +71,14 @@ impl Folder {
             EventKind::Answered
             | EventKind::SpeechStarted
             | EventKind::SpeechEnded
-            | EventKind::Partial { .. }
+            | EventKind::Partial(_)
             | EventKind::BargeInStarted { .. }
             | EventKind::Dtmf { leg: LegId::Seat, .. } => {}
-            EventKind::CallerSaid { turn: _, text, confidence, began, ended } => {
+            EventKind::CallerSaid { turn: _, text, confidence, engine, began, ended } => {
                 let mut turn = turn(Who::Caller, text, millis(*began), millis(*ended));
                 turn.confidence = Some(*confidence);
+                turn.written = Some(written(text)).filter(|written| written != text);
+                turn.engine = Some(*engine);
                 self.insert(turn);
             }
             EventKind::Decided { turn, act, confidence, sources, tier, topic } => {
@@ -196,10 +199,12 @@ fn turn(who: Who, text: &str, began_ms: u64, ended_ms: u64) -> TurnRecord {
     TurnRecord {
         who,
         text: text.into(),
+        written: None,
         began_ms,
         ended_ms,
         interrupted: false,
         confidence: None,
+        engine: None,
         act: None,
         tier: None,
         topic: None,
@@ -211,6 +216,8 @@ fn turn(who: Who, text: &str, began_ms: u64, ended_ms: u64) -> TurnRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::asr::Engine;
+    use crate::asr::stream::Hypothesis;
     use crate::call::event::{Disposition, HandoffOutcome};
     use std::time::Duration;
 
@@ -246,7 +253,10 @@ mod tests {
                 },
             ),
             event(2500, EventKind::SpeechStarted),
-            event(3000, EventKind::Partial { text: "续航".into() }),
+            event(
+                3000,
+                EventKind::Partial(Hypothesis { committed: String::new(), tentative: "续航".into() }),
+            ),
             event(3100, decided(2, Act::Clarify, "speculated")),
             event(3900, EventKind::SpeechEnded),
             event(
@@ -255,6 +265,7 @@ mod tests {
                     turn: TurnId(2),
                     text: "续航下降了".into(),
                     confidence: 0.8,
+                    engine: Engine::FunAsr,
                     began: at(2500),
                     ended: at(3900),
                 },
@@ -281,6 +292,7 @@ mod tests {
                     turn: TurnId(3),
                     text: "转人工".into(),
                     confidence: 0.95,
+                    engine: Engine::Whisper,
                     began: at(6000),
                     ended: at(6900),
                 },
@@ -316,6 +328,7 @@ mod tests {
         assert_eq!(answer.topic.as_deref(), Some("battery"));
         assert_eq!(answer.timings.and_then(|t| t.turn_latency), Some(Duration::from_millis(420)));
         assert_eq!(record.turns[1].confidence, Some(0.8));
+        assert_eq!(record.turns[1].engine, Some(Engine::FunAsr));
         assert_eq!((record.barge_ins, record.false_barge_ins), (1, 1));
         assert_eq!(record.dtmf, "0", "only the caller's keys");
         assert_eq!(record.held_ms, 1000);

@@ -7,6 +7,7 @@ pub mod wav;
 
 use serde::{Deserialize, Serialize};
 
+use crate::asr::Engine;
 use crate::call::event::{Disposition, Event, HandoffOutcome, Timings};
 use crate::dialogue::{Act, Reason, Tier, Who};
 
@@ -69,8 +70,11 @@ pub struct CallRecord {
 pub struct TurnRecord {
     /// Whose.
     pub who: Who,
-    /// The words.
+    /// The words; the caller's as spoken.
     pub text: String,
+    /// Caller: the same with numbers in digits, if that is something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<String>,
     /// Milliseconds since the answer: first audio.
     pub began_ms: u64,
     /// Milliseconds since the answer: last audio.
@@ -79,6 +83,8 @@ pub struct TurnRecord {
     pub interrupted: bool,
     /// Caller: recogniser's confidence. Bot: fused confidence of the answer.
     pub confidence: Option<f32>,
+    /// Caller: which recogniser.
+    pub engine: Option<Engine>,
     /// Bot: what it came to.
     pub act: Option<Act>,
     /// Bot: which tier answered.

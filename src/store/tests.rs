@@ -1,4 +1,5 @@
 use super::*;
+use crate::asr::Engine;
 use crate::call::event::{EventKind, TurnId};
 use crate::clock::Time;
 use crate::dialogue::Who;
@@ -17,8 +18,14 @@ fn info(id: &str) -> CallInfo {
 
 fn said(ms: u64, text: &str) -> Event {
     let at = Time::from_start(Duration::from_millis(ms));
-    let kind =
-        EventKind::CallerSaid { turn: TurnId(1), text: text.into(), confidence: 0.9, began: at, ended: at };
+    let kind = EventKind::CallerSaid {
+        turn: TurnId(1),
+        text: text.into(),
+        confidence: 0.9,
+        engine: Engine::Whisper,
+        began: at,
+        ended: at,
+    };
     Event { at, kind }
 }
 

@@ -4,7 +4,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::*;
-use crate::asr::{Error, Purpose, Transcript};
+use crate::asr::eval::noise::Sound;
+use crate::asr::{Error, Purpose, Times, Transcript};
 use crate::clock::Time;
 
 /// 16 kHz samples of one of the WAVs in `testdata`.
@@ -69,6 +70,7 @@ fn submit(whisper: &Whisper, audio: Vec<i16>, language: &'static str) -> Answer 
         purpose: Purpose::Final,
         deadline: Time::ZERO,
         language,
+        earlier: None,
         reply: Box::new(move |result| reply.send(result).unwrap()),
     });
     answer
@@ -115,6 +117,52 @@ fn noise_of_a_kind_the_model_never_heard_gives_no_words_either() {
         let heard = hear(&whisper, noise(24_000, amplitude));
         assert!(heard.text.is_empty() || heard.confidence < 0.3, "wideband noise at {amplitude}: {heard:?}");
     }
+}
+
+#[test]
+fn no_sound_of_an_empty_line_gives_words_that_are_believed() {
+    let whisper = open(1);
+    // The present model takes some pure tones for a hum of assent; `asr eval` counts those.
+    let tones = [Sound::RingBack, Sound::Busy, Sound::Keys];
+    for sound in Sound::ALL.into_iter().filter(|sound| !tones.contains(sound)) {
+        for seed in 0..2 {
+            let heard = hear(&whisper, double(&sound.make(2, seed)));
+            let believed = !heard.text.is_empty() && heard.confidence >= 0.35;
+            assert!(!believed, "{sound:?} of seed {seed}: {heard:?}");
+        }
+    }
+}
+
+#[test]
+fn words_have_times_in_order_within_the_voice() {
+    let whisper = open(1);
+    let mut audio = noise(4_800, 10.0);
+    audio.extend(speech(SPEECH[3].0));
+    let heard = hear(&whisper, audio);
+    assert_eq!((heard.text.as_str(), heard.times), (SPEECH[3].1, Times::Estimated));
+    let times: Vec<_> = heard.tokens.iter().map(|t| (t.start_ms, t.end_ms)).collect();
+    assert!(times.iter().all(|(start, end)| start < end), "{times:?}");
+    assert!(times.windows(2).all(|w| w[0].1 <= w[1].0), "{times:?}");
+    assert!(times[0].0 >= 280, "nothing is said in the first 300 ms: {times:?}");
+}
+
+#[test]
+fn a_partial_that_the_final_contradicts_counts_against_it() {
+    let whisper = open(1);
+    let hear = |earlier: &str| {
+        let (reply, answer) = mpsc::channel();
+        whisper.submit(Job {
+            audio: speech(SPEECH[1].0).into(),
+            purpose: Purpose::Final,
+            deadline: Time::ZERO,
+            language: "zh",
+            earlier: Some(earlier.into()),
+            reply: Box::new(move |result| reply.send(result).unwrap()),
+        });
+        wait(&answer).unwrap().evidence.and_then(|evidence| evidence.agreement)
+    };
+    assert_eq!(hear("我要投"), Some(1.0));
+    assert_eq!(hear("空调坏"), Some(0.0));
 }
 
 #[test]

@@ -9,6 +9,8 @@ mod number;
 mod units;
 mod zh;
 
+pub(crate) use zh::PROVINCES;
+
 #[cfg(test)]
 mod tests;
 

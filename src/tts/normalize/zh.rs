@@ -193,7 +193,8 @@ fn is_phone(digits: &str, country: bool) -> bool {
     }
 }
 
-const PROVINCES: &str = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼";
+/// What Chinese plates begin with.
+pub(crate) const PROVINCES: &str = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼";
 
 /// 沪A·D12345, 粤BD12345 → 沪A D幺二三四五, 粤BD幺二三四五.
 fn plate(c: &[char], at: usize) -> Option<Vec<Part>> {
