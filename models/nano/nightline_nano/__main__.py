@@ -116,7 +116,7 @@ def main():
     parser.add_argument("--shards", type=int, default=60, help=f"shards of {SHARD} utterances")
     parser.add_argument("--checkpoint", type=Path, help="checkpoint to export (average.pt of --out)")
     parser.add_argument("--format", choices=["q8_0", "q5_1"], default="q8_0")
-    parser.add_argument("--vad-minutes", type=float, default=12, help="time to train the voice detector")
+    parser.add_argument("--vad-steps", type=int, default=920, help="steps of 48 lines to train the voice detector")
     parser.add_argument("--vad-lines", type=int, default=2400, help="lines of 8 s to train it on")
     parser.add_argument("--tests", type=Path, default=Path("work/test"), help="folder of the test sets")
     parser.add_argument("--count", type=int, default=200, help="utterances a test set")

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 FRAME, WINDOW, BANDS, HIDDEN = 320, 512, 24, 48
-INPUTS = 3 * BANDS
+INPUTS = 3 * BANDS + 2
+# A voice is near when it is about as loud as the loudest lately, which is held to be at least so loud (natural logarithm of the
+# power of a band, about −33 dB below full scale): somebody far away is not.
+USUAL, RISE, FALL = -2.5, 0.1, 0.003
 MAGIC, VERSION = b"NLVA", 1
 # In the file after magic, version, FRAME, WINDOW, BANDS, HIDDEN (u32, little-endian): these in f16, row by row, with torch's order
 # of gates (reset, update, new).
@@ -40,19 +43,22 @@ BANK = filters()
 
 def features(x16):
     """int16 at 16 kHz, (lines, samples) → (lines, frames, INPUTS): log bands against the running level of the line, against the
-    running mean of each band (both over about a second and a half), and the change since the last frame."""
+    running mean of each band (both over about a second and a half), and the change since the last frame; then the loudness against
+    the loudest lately, and that against what is usual."""
     x = np.pad(x16.astype(np.float32) / 32768, ((0, 0), (WINDOW - FRAME, 0)))
     count = x16.shape[1] // FRAME
     pieces = np.lib.stride_tricks.sliding_window_view(x, WINDOW, axis=1)[:, ::FRAME][:, :count]
     window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
-    power = np.abs(np.fft.rfft(pieces * window).astype(np.complex64)) ** 2
-    e = np.log(power @ BANK.T + 1e-5).astype(np.float32)
+    power = np.abs(np.fft.rfft(pieces * window).astype(np.complex64)) ** 2 @ BANK.T
+    e, loudness = np.log(power + 1e-5), np.log(power.mean(2) + 1e-5)
     out, mean, last = np.empty((len(e), count, INPUTS), np.float32), e[:, 0].copy(), e[:, 0]
+    loudest = np.full(len(e), USUAL, np.float32)
     for t in range(count):
         mean += (e[:, t] - mean) * max(1 / (t + 1), 1 / 75)
-        out[:, t, :BANDS] = (e[:, t] - mean.mean(1, keepdims=True)) / 3
-        out[:, t, BANDS : 2 * BANDS] = (e[:, t] - mean) / 3
-        out[:, t, 2 * BANDS :] = (e[:, t] - last) / 3
+        loudest += np.where(loudness[:, t] > loudest, (loudness[:, t] - loudest) * RISE, -FALL)
+        loudest = np.maximum(loudest, USUAL)
+        against = [e[:, t] - mean.mean(1, keepdims=True), e[:, t] - mean, e[:, t] - last]
+        out[:, t] = np.concatenate([*against, (loudness[:, t] - loudest)[:, None], (loudest - USUAL)[:, None]], 1) / 3
         last = e[:, t]
     return out
 

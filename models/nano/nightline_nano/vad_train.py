@@ -6,7 +6,6 @@ and music that were never trained; the music is of the same maker.
 """
 
 import random
-import time
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +78,7 @@ def draw(voices, connection, seconds):
     """One training line: (float at 8 kHz, truth, weight of each frame)."""
     r = connection.r
     db = lambda low, high: 10 ** (-r.uniform(low, high) / 20)
-    x, y, power = line(voices, r, seconds, r.random() < 0.8)
+    x, y, power = line(voices, r, seconds, r.random() < 0.75)
     n, weight = len(x), np.ones(len(y), np.float32)
     if y.any():
         if r.random() < 0.6:
@@ -88,19 +87,16 @@ def draw(voices, connection, seconds):
             x = channel.breathe(x, r)
         if r.random() < 0.25:
             x = channel.room(x, r)[:n]
-    if r.random() < (0.2 if y.any() else 0.5):
-        other = talkers(voices, r, seconds, r.choice([1, 1, 2, 5]))
-        x = x + other * power * db(12, 26)
-        # What is far away is a matter of degree.
-        weight[~y & ((other.reshape(-1, 160) ** 2).mean(1) > 0.05)] = 0.6
-    if r.random() < 0.3:
+    if r.random() < (0.3 if y.any() else 0.5):
+        x = x + talkers(voices, r, seconds, r.choice([1, 1, 2, 5])) * power * db(13, 28)
+    if r.random() < (0.3 if y.any() else 0.45):
         x = x + connection.excerpt(connection.tones, n) * power * (db(2, 20) if y.any() else db(-5, 20))
     if r.random() < 0.3:
         x = x + bursts(n, r, power)
     if r.random() > 0.15:
         noise = connection.excerpt(connection.noises, n)
         x = x + (swinging(noise, r) if r.random() < 0.35 else noise) * power * db(-3, 30)
-    x = channel.alaw(x * (db(0, 20) if r.random() < 0.75 else db(20, 30)))
+    x = channel.alaw(x * (db(0, 15) if r.random() < 0.85 else db(15, 27)))
     if r.random() < 0.15:
         x = channel.lose(x, r.uniform(0.01, 0.1), r, r.uniform(1, 2.5))
     # The first syllable must be seen at once.
@@ -131,24 +127,22 @@ def drawn(shards, count, seconds=8):
     return [torch.from_numpy(np.concatenate(part)) for part in zip(*parts)]
 
 
-def train(shards, out, seconds, count):
+def train(shards, out, steps, count):
     torch.manual_seed(1)
     x, y, weight = drawn(shards, count)
     print(f"{y.mean():.2f} of it speech", flush=True)
-    net, start, step, least = Net(), time.monotonic(), 0, 1e-4
-    optimiser = torch.optim.Adam(net.parameters(), 4e-3)
-    while (used := (time.monotonic() - start) / seconds) < 1:
-        optimiser.param_groups[0]["lr"] = least + 4e-3 * (1 - used) * min(1, (step + 1) / 50)
+    net = Net()
+    optimiser = torch.optim.Adam(net.parameters())
+    for step in range(1, steps + 1):
+        optimiser.param_groups[0]["lr"] = 1e-4 + 4e-3 * (1 - step / steps) * min(1, step / 50)
         rows = torch.randint(len(x), (48,))
         loss = torch.nn.functional.binary_cross_entropy_with_logits(net(x[rows]), y[rows], weight[rows])
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1)
         optimiser.step()
-        step += 1
         if step % 50 == 0:
-            print(f"step {step} loss {loss:.4f} at {used * seconds:.0f} s", flush=True)
-            write(out / "vad.bin", net.weights())
+            print(f"step {step} of {steps}, loss {loss:.4f}", flush=True)
     write(out / "vad.bin", net.weights())
 
 
@@ -244,7 +238,7 @@ def main(a):
     if not shards:
         raise SystemExit(f"{a.data} has no shards: run `synthesise` first")
     if not (out / "vad.bin").exists():
-        train(shards, out, a.vad_minutes * 60, a.vad_lines)
+        train(shards, out, a.vad_steps, a.vad_lines)
     MODEL.write_bytes((out / "vad.bin").read_bytes())
     weights = read(MODEL)
     vector(weights, shards[0])

@@ -28,10 +28,12 @@ pub struct Memory {
     frames: u32,
     /// The last [`WINDOW`] samples, full scale = 1.
     samples: [f32; WINDOW],
-    /// Log power of each band in the last frame.
+    /// Natural logarithm of the power of each band in the last frame.
     last: [f32; BANDS],
     /// Its mean over a second and a half.
     mean: [f32; BANDS],
+    /// How loud the loudest was lately, in the same unit; never below [`USUAL`].
+    loudest: f32,
     state: [f32; HIDDEN],
     windowed: [f32; WINDOW],
     spectrum: Vec<Complex32>,
@@ -77,13 +79,20 @@ pub enum BadNetwork {
 const WINDOW: usize = 512;
 const BANDS: usize = 24;
 const HIDDEN: usize = 48;
-const INPUTS: usize = 3 * BANDS;
+const INPUTS: usize = 3 * BANDS + 2;
 const GATES: usize = 3 * HIDDEN;
 const SHAPE: [u32; 5] = [1, FRAME as u32, WINDOW as u32, BANDS as u32, HIDDEN as u32];
 const HEADER: usize = 24;
 const WEIGHTS: usize = GATES * (INPUTS + HIDDEN + 2) + HIDDEN + 1;
 /// Frames over which the means of the bands are taken.
 const MEAN: f32 = 75.0;
+/// A voice is near when it is about as loud as the loudest lately, which is held to be at least so loud (about −33 dB below full
+/// scale): somebody far away is not.
+const USUAL: f32 = -2.5;
+/// Share of the way that [`Memory::loudest`] rises to a louder frame.
+const RISE: f32 = 0.1;
+/// What it falls in any other frame: 0.65 dB a second.
+const FALL: f32 = 0.003;
 
 /// Weights of the bins from `first` on; their sum is 1.
 struct Band {
@@ -157,6 +166,7 @@ impl Network {
             samples: [0.0; WINDOW],
             last: [0.0; BANDS],
             mean: [0.0; BANDS],
+            loudest: USUAL,
             state: [0.0; HIDDEN],
             windowed: [0.0; WINDOW],
             spectrum: self.fft.make_output_vec(),
@@ -166,8 +176,8 @@ impl Network {
 
     /// Probability in 0..=1 that the next frame is speech. Looks at nothing behind it; allocates nothing.
     pub fn probability(&self, memory: &mut Memory, frame: &Frame) -> f32 {
-        let bands = self.bands(memory, frame);
-        let inputs = memory.inputs(&bands);
+        let power = self.power(memory, frame);
+        let inputs = memory.inputs(&power);
         let mut from_input = self.input_bias;
         accumulate(&mut from_input, &self.input, &inputs);
         let mut from_state = self.hidden_bias;
@@ -183,8 +193,8 @@ impl Network {
         sigmoid(sum)
     }
 
-    /// Natural logarithm of the power in each band of the last [`WINDOW`] samples.
-    fn bands(&self, memory: &mut Memory, frame: &Frame) -> [f32; BANDS] {
+    /// Power in each band of the last [`WINDOW`] samples.
+    fn power(&self, memory: &mut Memory, frame: &Frame) -> [f32; BANDS] {
         memory.samples.copy_within(FRAME.., 0);
         for (sample, &new) in memory.samples[WINDOW - FRAME..].iter_mut().zip(&frame.0) {
             *sample = f32::from(new) / 32_768.0;
@@ -199,32 +209,46 @@ impl Network {
         std::array::from_fn(|i| {
             let band = &self.bank[i];
             let bins = &memory.spectrum[band.first..];
-            let power: f32 = band.weights.iter().zip(bins).map(|(weight, bin)| weight * bin.norm_sqr()).sum();
-            (power + 1e-5).ln()
+            band.weights.iter().zip(bins).map(|(weight, bin)| weight * bin.norm_sqr()).sum()
         })
     }
 }
 
 impl Memory {
-    /// Each band against the level of the line, against its own mean, and against the frame before.
-    fn inputs(&mut self, bands: &[f32; BANDS]) -> [f32; INPUTS] {
+    /// The logarithm of each band against the level of the line, against its own mean, and against the frame before; then the
+    /// loudness against the loudest lately, and that against what is usual.
+    fn inputs(&mut self, power: &[f32; BANDS]) -> [f32; INPUTS] {
+        let bands = power.map(log);
         if self.frames == 0 {
-            (self.mean, self.last) = (*bands, *bands);
+            (self.mean, self.last) = (bands, bands);
         }
         self.frames = self.frames.saturating_add(1);
         let share = 1.0 / (self.frames as f32).min(MEAN);
         for (mean, band) in self.mean.iter_mut().zip(bands) {
             *mean += (band - *mean) * share;
         }
+        let loudness = log(power.iter().sum::<f32>() / BANDS as f32);
+        let louder = loudness - self.loudest;
+        self.loudest = (self.loudest + if louder > 0.0 { louder * RISE } else { -FALL }).max(USUAL);
         let level = self.mean.iter().sum::<f32>() / BANDS as f32;
         let inputs = std::array::from_fn(|i| {
             let band = i % BANDS;
-            let against = [level, self.mean[band], self.last[band]][i / BANDS];
-            (bands[band] - against) / 3.0
+            let difference = match i / BANDS {
+                0 => bands[band] - level,
+                1 => bands[band] - self.mean[band],
+                2 => bands[band] - self.last[band],
+                _ if band == 0 => loudness - self.loudest,
+                _ => self.loudest - USUAL,
+            };
+            difference / 3.0
         });
-        self.last = *bands;
+        self.last = bands;
         inputs
     }
+}
+
+fn log(power: f32) -> f32 {
+    (power + 1e-5).ln()
 }
 
 fn accumulate(gates: &mut [f32; GATES], weights: &[[f32; GATES]], inputs: &[f32]) {
