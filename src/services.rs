@@ -316,11 +316,8 @@ pub fn voice_activity() -> Box<dyn VoiceActivity> {
 }
 
 impl VoiceActivity for Vad {
-    /// The detector holds a syllable together for up to 100 ms after its loudest frame. For the end of a turn the frame
-    /// itself counts: one that is no louder than the noise is not speech.
     fn probability(&mut self, frame: &Frame) -> f32 {
-        let voice = self.push(frame);
-        if voice.energy_db < self.noise_floor_db() + 3.0 { 0.0 } else { voice.probability }
+        self.push(frame).probability
     }
 }
 

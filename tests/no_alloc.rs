@@ -5,7 +5,9 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use nightline::media::Frame;
 use nightline::media::resample::{Resampler, Stream};
+use nightline::media::vad::Vad;
 use nightline_sip::rtp::{Accepts, FRAME, Law, MAX_PACKET, Receiver, Sender};
 
 struct Counting;
@@ -68,6 +70,18 @@ fn resampling_a_stream_allocates_nothing_where_there_is_room() {
     });
     assert_eq!(count, 0);
     assert_eq!(out.len(), (40 * 511 * 16_000usize).div_ceil(22_050));
+}
+
+#[test]
+fn listening_for_a_voice_allocates_nothing() {
+    let mut vad = Vad::new();
+    let frame = Frame(std::array::from_fn(|i| (i % 90 * 50) as i16));
+    let count = allocations(|| {
+        for _ in 0..100 {
+            std::hint::black_box(vad.push(&frame));
+        }
+    });
+    assert_eq!(count, 0);
 }
 
 #[test]

@@ -85,6 +85,12 @@ def export(a):
         print(path, f"{path.stat().st_size:,} bytes")
 
 
+def vad(a):
+    from . import vad_train
+
+    vad_train.main(a)
+
+
 def testset(a):
     from . import testset as tests
 
@@ -105,11 +111,13 @@ def main():
     from . import train as trainer
 
     parser = argparse.ArgumentParser(prog="nightline_nano", description=__doc__)
-    parser.add_argument("step", choices=["assets", "vocabulary", "synthesise", "train", "export", "testset", "evaluate", "all"])
+    parser.add_argument("step", choices=["assets", "vocabulary", "synthesise", "train", "export", "testset", "evaluate", "vad", "all"])
     parser.add_argument("--clauses", type=Path, help="natural clauses, one a line (see README.md); without it there are none")
     parser.add_argument("--shards", type=int, default=60, help=f"shards of {SHARD} utterances")
     parser.add_argument("--checkpoint", type=Path, help="checkpoint to export (average.pt of --out)")
     parser.add_argument("--format", choices=["q8_0", "q5_1"], default="q8_0")
+    parser.add_argument("--vad-steps", type=int, default=920, help="steps of 48 lines to train the voice detector")
+    parser.add_argument("--vad-lines", type=int, default=2400, help="lines of 8 s to train it on")
     parser.add_argument("--tests", type=Path, default=Path("work/test"), help="folder of the test sets")
     parser.add_argument("--count", type=int, default=200, help="utterances a test set")
     trainer.arguments(parser)
