@@ -318,7 +318,7 @@ pub fn voice_activity() -> Box<dyn VoiceActivity> {
 
 impl VoiceActivity for Vad {
     fn probability(&mut self, frame: &Frame) -> f32 {
-        self.push(frame).probability
+        self.push(frame)
     }
 }
 
