@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::endpointing::{Endpointing, Model};
 use super::event::{Disposition, EventKind, HandoffOutcome, LegId};
 use super::listening::Hearing;
 use super::settings::BargeIn;
@@ -85,7 +86,7 @@ fn one(text: &str) -> Vec<String> {
 fn settings(seats: &[&str]) -> Settings {
     Settings {
         hearing: Hearing::default(),
-        endpointing: super::endpointing::Endpointing::default(),
+        endpointing: Endpointing { model: Model::plain(), ..Endpointing::default() },
         greeting_expects: Expect::Open,
         barge_in: BargeIn::default(),
         no_input: Duration::from_secs(7),

@@ -219,7 +219,7 @@ mod tests {
         let complete = silence_after("空调不制冷怎么办", Expect::Open);
         let open = silence_after("我的车昨天充电的时候然后", Expect::Open);
         let half = silence_after("我的手机号是一三八", Expect::Phone);
-        assert!(complete <= Duration::from_millis(450), "{complete:?}");
+        assert!(complete <= Duration::from_millis(600), "{complete:?}");
         assert!(open >= complete + Duration::from_millis(200), "{open:?} after {complete:?}");
         assert!(half >= Duration::from_millis(1000), "{half:?}");
     }
