@@ -1,9 +1,12 @@
 //! What the words so far ask for: an end, more, or the rest of a number.
 
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
 
 use super::endings;
 use crate::dialogue::Expect;
+use crate::dialogue::sound::{self, Syllable};
 
 /// What the words so far ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -77,7 +80,7 @@ pub fn read(words: &str, expect: Expect) -> WordSigns {
         closed: words.ends_with(CLOSED) || ends_in(CLOSED_ENDINGS),
         filler: ends_in(FILLERS),
         open: ends_in(OPEN),
-        whole: WHOLE.contains(&lower.replace(['，', ',', '。', '.', ' '], "").as_str()),
+        whole: is_whole(&lower.replace(['，', ',', '。', '.', ' '], "")),
         short_reply: expect == Expect::YesNo && (1..=3).contains(&count),
         expects_number: matches!(expect, Expect::Phone | Expect::Plate | Expect::Number),
         count,
@@ -86,6 +89,16 @@ pub fn read(words: &str, expect: Expect) -> WordSigns {
     number(words, expect, &mut signs);
     signs
 }
+
+/// The same sound in other characters will do (好的在见), but not for a single one.
+fn is_whole(words: &str) -> bool {
+    let sounds = sound::syllables(words);
+    let alike = || WHOLE_SOUNDS.iter().any(|whole| *whole == sounds);
+    WHOLE.contains(&words) || sounds.len() > 1 && sounds.len() == words.chars().count() && alike()
+}
+
+static WHOLE_SOUNDS: LazyLock<Vec<Vec<Syllable>>> =
+    LazyLock::new(|| WHOLE.iter().map(|whole| sound::syllables(whole)).collect());
 
 /// What is missing of a number that was announced, asked for, or begun.
 fn number(words: &str, expect: Expect, signs: &mut WordSigns) {
@@ -364,6 +377,10 @@ mod tests {
         for words in ["是的", "不用了，谢谢再见"] {
             assert_eq!(read(words, Expect::Open).whole, words == "是的", "{words}");
         }
+        assert!(
+            read("好的在见", Expect::Open).whole && !read("队", Expect::Open).whole,
+            "by sound, if long enough"
+        );
         assert!(read("No, thank you.", Expect::YesNo).whole && !read("是我爱人的车", Expect::YesNo).whole);
     }
 
