@@ -19,6 +19,7 @@ use crate::cli::doctor::Verdict;
 use crate::config::{self, Config, Model};
 use crate::dialogue::engine;
 use crate::dialogue::llm::LlmConfig;
+use crate::dialogue::sound;
 use crate::dialogue::tenant::{self, Tenant};
 use crate::dialogue::text::Lang;
 use crate::driver::{Callbacks, Services, Voices};
@@ -323,7 +324,7 @@ pub fn voice_activity() -> Box<dyn VoiceActivity> {
 
 impl VoiceActivity for Vad {
     fn probability(&mut self, frame: &Frame) -> f32 {
-        self.push(frame).probability
+        self.push(frame)
     }
 }
 
@@ -415,6 +416,15 @@ impl Lexicon for TenantLexicon {
     }
     fn is_interrupt(&self, words: &str) -> bool {
         self.0.lexicon.is_interrupt(words)
+    }
+    fn likeness(&self, heard: &str, said: &str) -> f32 {
+        /// Fewer syllables are alike by chance.
+        const SHORTEST: usize = 3;
+        let heard = sound::syllables(heard);
+        if heard.len() < SHORTEST {
+            return 0.0;
+        }
+        sound::Sounds::of(said).find(&heard, 0.0).map_or(0.0, |found| found.similarity)
     }
 }
 

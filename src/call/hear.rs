@@ -23,6 +23,12 @@ pub(super) struct Pending {
 
 /// A partial below this confidence says nothing about an interruption.
 const TRUSTED_PARTIAL: f32 = 0.35;
+/// A final below this confidence, said over the bot, is taken for a cough.
+const TRUSTED_FINAL: f32 = 0.3;
+/// What sounds this much like what the bot is saying is the bot.
+const OWN_VOICE: f32 = 0.72;
+/// Characters of the bot's turn, before and after what is being played, in which its echo is looked for.
+const ECHO_AROUND: usize = 16;
 /// Within this time after its last frame, speech counts as going on.
 const STILL_SPEAKING: Duration = Duration::from_millis(120);
 /// A final is wanted this long after it was asked for.
@@ -96,6 +102,11 @@ impl Call {
         {
             return;
         }
+        let words = self.listening.utterance().map(Utterance::sure_words).unwrap_or_default();
+        if self.echoes && (words.is_empty() || self.is_own_voice(&words)) {
+            return;
+        }
+        let Some(turn) = &mut self.speaking else { return };
         turn.playout.pause();
         let turn = turn.id;
         self.barging_in = true;
@@ -144,6 +155,10 @@ impl Call {
             }
         }
         self.judge_barge_in();
+        let words = self.listening.utterance().map(Utterance::words).unwrap_or_default();
+        if self.is_own_voice(&words) {
+            self.hear_own_voice(&words);
+        }
         self.speculate();
     }
 
@@ -196,9 +211,17 @@ impl Call {
         let (words, sure) = (utterance.words(), utterance.sure_words());
         let is_final = utterance.transcript.is_some();
         let silence = self.now.saturating_since(utterance.last_speech);
+        let doubtful = utterance.transcript.as_ref().is_some_and(|t| t.confidence < TRUSTED_FINAL);
+        // Long speech in which the recogniser finds no words is noise; but one that does not answer says nothing.
+        let long = utterance.spoken() >= self.settings.barge_in.length;
+        let long = long && (!words.is_empty() || utterance.wordless_partials() == 0);
+        if self.is_own_voice(&words) {
+            self.hear_own_voice(&words);
+            return;
+        }
         // A guess that the next partial may take back does not cut the bot short, unless it is a word that always does.
         let confirmed = self.is_content(&sure) || self.settings.lexicon.is_interrupt(&words);
-        if confirmed || utterance.spoken() >= self.settings.barge_in.length {
+        if confirmed && !doubtful || long {
             self.confirm_barge_in();
         } else if is_final {
             self.listening.take();
@@ -207,6 +230,22 @@ impl Call {
             // No words came in time. The utterance is kept: late words still interrupt at the end of the turn.
             self.reject_barge_in("");
         }
+    }
+
+    /// The line gives the bot's own words back.
+    fn is_own_voice(&self, words: &str) -> bool {
+        let Some(turn) = self.speaking.as_ref().filter(|turn| turn.began.is_some()) else { return false };
+        let around = turn.text_around(ECHO_AROUND);
+        self.settings.lexicon.likeness(words, &around) >= OWN_VOICE
+    }
+
+    /// What was taken for the caller is the bot. From now on only words pause the bot, not mere sound: a line that echoes once
+    /// does so always.
+    fn hear_own_voice(&mut self, words: &str) {
+        self.echoes = true;
+        self.drop_pending();
+        self.listening.take();
+        self.reject_barge_in(words);
     }
 
     fn confirm_barge_in(&mut self) {

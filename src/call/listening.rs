@@ -113,6 +113,8 @@ pub struct Utterance {
     partial_at: usize,
     /// In which stretch the partial under way was asked for.
     partial_asked: Option<usize>,
+    /// Partials that found no words.
+    wordless: u32,
     /// How the voice goes in the present stretch.
     follower: Follower,
 }
@@ -186,6 +188,11 @@ impl Utterance {
     /// How the voice ended, if it has.
     pub fn contour(&self) -> Contour {
         self.follower.contour()
+    }
+
+    /// Partials that found no words, or none to be trusted.
+    pub fn wordless_partials(&self) -> u32 {
+        self.wordless
     }
 
     /// Words of the newest partial of the present stretch.
@@ -356,6 +363,7 @@ impl Listening {
             return false;
         };
         let stretch = utterance.partial_asked.take();
+        utterance.wordless += u32::from(words == PartialWords::Nothing);
         match words {
             // Words of a stretch that has been settled meanwhile are known already.
             PartialWords::Heard(words) if stretch == Some(utterance.settled.len()) => {
@@ -395,6 +403,7 @@ impl Listening {
             partial: None,
             partial_at: 0,
             partial_asked: None,
+            wordless: 0,
             follower: Follower::default(),
         });
         Some(Change::Started)

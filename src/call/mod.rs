@@ -51,6 +51,8 @@ pub struct Call {
     pending: Option<Pending>,
     /// True while the turn being spoken is paused for the caller.
     barging_in: bool,
+    /// True once the bot's own voice came back over the line.
+    echoes: bool,
     asking: Asking,
     /// What the bot's last question expects, if the core itself asks nothing.
     expects: Expect,
@@ -111,6 +113,7 @@ impl Call {
             speaking: None,
             pending: None,
             barging_in: false,
+            echoes: false,
             asking: Asking::Nothing,
             clarified: false,
             history: Vec::new(),

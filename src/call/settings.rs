@@ -107,4 +107,6 @@ pub trait Lexicon: Send + Sync {
     fn is_backchannel(&self, words: &str) -> bool;
     /// 等一下, 不对 …
     fn is_interrupt(&self, words: &str) -> bool;
+    /// How well `heard` sounds like a part of `said`, in 0..=1; zero if it is too short to tell.
+    fn likeness(&self, heard: &str, said: &str) -> f32;
 }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::endpointing::{Endpointing, Model};
 use super::event::{Disposition, EventKind, HandoffOutcome, LegId};
 use super::listening::Hearing;
 use super::settings::BargeIn;
@@ -31,6 +32,9 @@ impl Lexicon for Words {
     }
     fn is_interrupt(&self, words: &str) -> bool {
         words.contains("等一下")
+    }
+    fn likeness(&self, heard: &str, said: &str) -> f32 {
+        f32::from(heard.chars().count() >= 3 && said.contains(heard))
     }
 }
 
@@ -82,7 +86,7 @@ fn one(text: &str) -> Vec<String> {
 fn settings(seats: &[&str]) -> Settings {
     Settings {
         hearing: Hearing::default(),
-        endpointing: super::endpointing::Endpointing::default(),
+        endpointing: Endpointing { model: Model::plain(), ..Endpointing::default() },
         greeting_expects: Expect::Open,
         barge_in: BargeIn::default(),
         no_input: Duration::from_secs(7),
@@ -356,6 +360,20 @@ fn a_backchannel_does_not_stop_the_bot() {
     assert!(rig.has(|k| matches!(k, EventKind::BargeInRejected { .. })));
     assert!(!rig.has(|k| matches!(k, EventKind::BargeInConfirmed { .. })));
     assert_eq!(rig.said_by_bot().last(), Some(&("关于空调不制冷怎么办，这是一个回答。".to_owned(), false)));
+}
+
+#[test]
+fn the_bots_own_words_on_the_line_do_not_stop_it() {
+    let mut rig = Rig::new(&[]);
+    rig.listen();
+    rig.say("空调不制冷怎么办", 1000);
+    rig.wait(900);
+    rig.say("空调不制冷", 700);
+    rig.listen();
+    assert!(!rig.has(|k| matches!(k, EventKind::BargeInConfirmed { .. })));
+    let heard = rig.said_by_bot();
+    assert_eq!(heard.last(), Some(&("关于空调不制冷怎么办，这是一个回答。".to_owned(), false)));
+    assert!(rig.call.echoes, "a line that has echoed once is known to echo");
 }
 
 #[test]

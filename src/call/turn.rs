@@ -179,6 +179,15 @@ impl BotTurn {
         text
     }
 
+    /// The text being played, with so many characters before and after it.
+    pub fn text_around(&self, characters: usize) -> String {
+        let (clause, chars) = self.playout.heard(Duration::ZERO);
+        let before: usize = self.clauses.iter().take(clause).map(|c| c.chars().count()).sum();
+        let at = before + chars;
+        let text = self.clauses.iter().flat_map(|c| c.chars());
+        text.skip(at.saturating_sub(2 * characters)).take(3 * characters).collect()
+    }
+
     /// Stops thinking and synthesis.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);

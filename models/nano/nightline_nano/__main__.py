@@ -11,6 +11,7 @@ from pathlib import Path
 from . import tokens
 
 SHARD = 2500
+ENDPOINTING = Path(__file__).resolve().parents[3] / "src/call/endpointing"
 
 
 def _source(a):
@@ -85,6 +86,19 @@ def export(a):
         print(path, f"{path.stat().st_size:,} bytes")
 
 
+def endings(a):
+    from . import endings as table
+
+    table.write(ENDPOINTING / "endings.tsv.zst", _source(a))
+
+
+def endpointing(a):
+    """Run `nightline turns moments --out MOMENTS.jsonl` first."""
+    from . import endpointing as trees
+
+    trees.write(a.moments, ENDPOINTING / "weights.json")
+
+
 def vad(a):
     from . import vad_train
 
@@ -111,11 +125,12 @@ def main():
     from . import train as trainer
 
     parser = argparse.ArgumentParser(prog="nightline_nano", description=__doc__)
-    parser.add_argument("step", choices=["assets", "vocabulary", "synthesise", "train", "export", "testset", "evaluate", "vad", "all"])
+    parser.add_argument("step", choices=["assets", "vocabulary", "synthesise", "train", "export", "testset", "evaluate", "vad", "endings", "endpointing", "all"])
     parser.add_argument("--clauses", type=Path, help="natural clauses, one a line (see README.md); without it there are none")
     parser.add_argument("--shards", type=int, default=60, help=f"shards of {SHARD} utterances")
     parser.add_argument("--checkpoint", type=Path, help="checkpoint to export (average.pt of --out)")
     parser.add_argument("--format", choices=["q8_0", "q5_1"], default="q8_0")
+    parser.add_argument("--moments", type=Path, default=Path("moments.jsonl"), help="what `nightline turns moments` wrote")
     parser.add_argument("--vad-steps", type=int, default=920, help="steps of 48 lines to train the voice detector")
     parser.add_argument("--vad-lines", type=int, default=2400, help="lines of 8 s to train it on")
     parser.add_argument("--tests", type=Path, default=Path("work/test"), help="folder of the test sets")

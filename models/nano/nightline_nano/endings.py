@@ -1,17 +1,14 @@
 """Can a sentence end here? Counts, over what callers say, how often it ends after its last one to three characters (words in
 English), and writes the log-odds as the table that the end of a turn is judged by.
 
-    python -m nightline_nano.endings OUT.tsv [--clauses FILE] [--sentences 150000]
-
 A line of the table: the last units of a sentence (digits as 0), a tab, log-odds in tenths. A longer ending is only listed where it
 says something else than the shorter one."""
 
-import argparse
 import math
 import random
 import re
+import subprocess
 from collections import Counter
-from pathlib import Path
 
 from . import text
 
@@ -79,18 +76,10 @@ def draw(source, n, seed=11):
             yield sentence
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--clauses", type=Path)
-    parser.add_argument("--sentences", type=int, default=150_000)
-    a = parser.parse_args()
-    rows = table(*count(draw(text.Source(clauses=a.clauses), a.sentences)))
+def write(out, source, sentences=150_000):
+    """Writes the table, packed."""
+    rows = table(*count(draw(source, sentences)))
     join = lambda ending: (" " if any(u.isascii() and u != "0" for u in ending) else "").join(ending)
     lines = sorted(f"{join(ending)}\t{round(10 * odds)}" for ending, odds in rows.items())
-    a.out.write_text("\n".join(lines) + "\n")
-    print(a.out, len(lines), "endings")
-
-
-if __name__ == "__main__":
-    main()
+    subprocess.run(["zstd", "-q", "-f", "-19", "-", "-o", str(out)], input="\n".join(lines).encode() + b"\n", check=True)
+    print(out, len(lines), "endings")

@@ -1,20 +1,20 @@
 """Fits the trees that find the end of a turn to what `nightline turns moments` wrote.
 
-    python -m nightline_nano.endpointing MOMENTS.jsonl --out ../../src/call/endpointing/weights.json
-
-Every moment of silence asks: is the turn over, or will the caller go on? Gradient-boosted trees of depth two (scikit-learn), in which a
-longer silence never makes an end less likely. The threshold is the lowest that cuts off at most `--cut-off` of the turns, each judged by
+Every moment of silence asks: is the turn over, or will the caller go on? Gradient-boosted trees of depth three (scikit-learn), in which a
+longer silence never makes an end less likely, nor a connective one more likely. The threshold is the lowest that cuts off only so many of the turns, each judged by
 trees that were fitted without it."""
 
-import argparse
 import json
 from pathlib import Path
 
 import numpy as np
 
-FOLDS, TREES, DEPTH, RATE, LEAF = 5, 100, 2, 0.1, 40
+FOLDS, TREES, DEPTH, RATE, LEAF = 5, 80, 3, 0.1, 40
 LEAST, MOST = 220, 1800  # ms, the limits of the server
 GRID = 40  # ms: every second frame is enough
+# What can only speak for an end, and what only against it.
+RISING = ("log_silence", "closed", "ending_odds", "short_reply")
+FALLING = ("open", "filler", "half_number", "digits_missing")
 
 
 def load(path):
@@ -36,9 +36,9 @@ def load(path):
 def trees(d, rows):
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    rising = [int(name == "log_silence") for name in d["names"]]
+    sign = [(name in RISING) - (name in FALLING) for name in d["names"]]
     model = HistGradientBoostingClassifier(
-        max_iter=TREES, max_depth=DEPTH, learning_rate=RATE, min_samples_leaf=LEAF, monotonic_cst=rising, early_stopping=False, random_state=1
+        max_iter=TREES, max_depth=DEPTH, learning_rate=RATE, min_samples_leaf=LEAF, monotonic_cst=sign, early_stopping=False, random_state=1
     )
     return model.fit(d["features"][rows], (d["at"] >= d["end"])[rows])
 
@@ -77,13 +77,9 @@ def grown(model):
     return out
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("moments", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--cut-off", type=float, default=0.035)
-    a = parser.parse_args()
-    d = load(a.moments)
+def write(moments, out, cut_off=0.03):
+    """Fits to the file `moments`; cuts off at most the share `cut_off` of the turns."""
+    d = load(moments)
     learn = (d["silence"] <= MOST) & (d["silence"] % GRID == 0)
     score = np.zeros(len(learn))
     for fold in range(FOLDS):
@@ -91,21 +87,16 @@ def main():
         score[unseen] = trees(d, learn & ~unseen).decision_function(d["features"][unseen])
     for threshold in np.linspace(0, 7, 141):
         share, delays = policy(d, score, threshold)
-        if share <= a.cut_off:
+        if share <= cut_off:
             break
     model = trees(d, learn)
     weights = dict(
-        made_by=f"models/nano/make endpointing {a.moments.name}",
+        made_by=f"models/nano/make endpointing --moments {moments.name}",
         turns=d["turns"],
         threshold=round(float(1 / (1 + np.exp(-threshold))), 4),
         bias=round(float(model._baseline_prediction.ravel()[0]), 4),
         features=d["names"],
-        trees=grown(model),
     )
-    rows = ",\n  ".join(json.dumps(tree, separators=(",", ":")) for tree in weights.pop("trees"))
-    a.out.write_text(json.dumps(weights, indent=1)[:-2] + ',\n "trees": [\n  ' + rows + "\n ]\n}\n")
-    print(f"unseen: {share:.1%} cut off, delay {np.median(delays):.0f} ms (median), {np.percentile(delays, 95):.0f} ms (p95), threshold {threshold:.2f}")
-
-
-if __name__ == "__main__":
-    main()
+    rows = ",\n  ".join(json.dumps(tree, separators=(",", ":")) for tree in grown(model))
+    out.write_text(json.dumps(weights, indent=1)[:-2] + ',\n "trees": [\n  ' + rows + "\n ]\n}\n")
+    print(f"unseen: {share:.1%} cut off, delay {np.median(delays):.0f} ms (median), {np.percentile(delays, 95):.0f} ms (p95)")

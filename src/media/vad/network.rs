@@ -89,6 +89,8 @@ const MEAN: f32 = 75.0;
 /// A voice is near when it is about as loud as the loudest lately, which is held to be at least so loud (about −33 dB below full
 /// scale): somebody far away is not.
 const USUAL: f32 = -2.5;
+/// From so much above the usual loudness makes no difference.
+const LOUD: f32 = 2.5;
 /// Share of the way that [`Memory::loudest`] rises to a louder frame.
 const RISE: f32 = 0.1;
 /// What it falls in any other frame: 0.65 dB a second.
@@ -238,7 +240,7 @@ impl Memory {
                 1 => bands[band] - self.mean[band],
                 2 => bands[band] - self.last[band],
                 _ if band == 0 => loudness - self.loudest,
-                _ => self.loudest - USUAL,
+                _ => (self.loudest - USUAL).min(LOUD),
             };
             difference / 3.0
         });
