@@ -21,5 +21,6 @@ pub mod server;
 pub mod services;
 pub mod sim;
 pub mod store;
+pub mod telemetry;
 pub mod tts;
 pub mod ua;

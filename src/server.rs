@@ -114,7 +114,7 @@ impl Server {
 }
 
 impl Server {
-    /// Health and stored calls over HTTP, if configured.
+    /// Health, figures and stored calls over HTTP, if configured.
     fn serve_http(&mut self, calls: &TaskTracker, shutdown: &CancellationToken) {
         let Some(listener) = self.http.take() else { return };
         let (shared, running, stopping) = (self.shared.clone(), calls.clone(), shutdown.clone());
@@ -129,6 +129,7 @@ impl Server {
             listener,
             self.shared.database.clone(),
             Arc::new(health),
+            self.shared.metrics.clone(),
             shutdown.clone().cancelled_owned(),
         );
         tokio::spawn(async move {
@@ -170,7 +171,7 @@ async fn take(
     tracing::info!(call = %info.id, "call answered");
 
     let call = Call::new(shared.settings.clone(), services::voice_activity(), caller, clock.now());
-    let mut taps: Vec<Box<dyn Tap>> = vec![shared.begin(&info)];
+    let mut taps = shared.begin(&info);
     taps.extend(watch.map(|make| make(&info)));
     let (mut session, inbox) = Session::new(call, shared.services.clone(), &info, taps);
     let news = session.inbox();

@@ -28,6 +28,7 @@ use crate::media::vad::Vad;
 use crate::record::wav::StereoWriter;
 use crate::record::{CallInfo, CallRecord, Tap};
 use crate::store::{Store, StoreHandle};
+use crate::telemetry::metrics::Metrics;
 use crate::tts::clause::Clauses;
 use crate::tts::voices::Engine;
 use crate::tts::{Mouth, hold, voices};
@@ -79,6 +80,8 @@ pub struct Shared {
     wav: bool,
     /// The database, for reading.
     pub database: Store,
+    /// Figures of all calls.
+    pub metrics: Metrics,
     store: StoreHandle,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -150,6 +153,7 @@ impl Shared {
             folder: config.record.folder.clone(),
             wav: config.record.wav,
             database: store,
+            metrics: Metrics::new(),
             store: handle,
             writer: Mutex::new(Some(writer)),
         })
@@ -160,10 +164,11 @@ impl Shared {
         call_info(&self.tenant, door, from, to)
     }
 
-    /// Notes that a call began; the tap stores what happens in it.
-    pub fn begin(&self, info: &CallInfo) -> Box<dyn Tap> {
+    /// Notes that a call began; the taps store and count what happens in it.
+    pub fn begin(&self, info: &CallInfo) -> Vec<Box<dyn Tap>> {
         self.store.begin(info);
-        Box::new(StoreTap { store: self.store.clone(), call: info.id.as_str().into() })
+        let stored = StoreTap { store: self.store.clone(), call: info.id.as_str().into() };
+        vec![Box::new(stored), self.metrics.tap(info)]
     }
 
     /// Starts the recording of a call, if calls are recorded. `on_fault` is told if it has to stop.
@@ -183,8 +188,9 @@ impl Shared {
         }))
     }
 
-    /// Stores the record of a call that is over, and writes it beside its recording.
+    /// Stores and counts the record of a call that is over, and writes it beside its recording.
     pub async fn finish(&self, record: CallRecord) {
+        self.metrics.media(&record.media);
         self.store.finish(record.clone());
         let folder = self.folder.clone();
         let saved = tokio::task::spawn_blocking(move || crate::record::save(&folder, &record)).await;

@@ -1,6 +1,7 @@
-//! What Nightline tells over HTTP: whether it is well, and, on the machine itself, what is stored of calls.
+//! What Nightline tells over HTTP: whether it is well, its figures, and, on the machine itself, what is stored of calls.
 //!
-//! There is no login yet, so calls (numbers, words) are only told on a loopback address; elsewhere only `/health` is.
+//! There is no login yet, so calls (numbers, words) are only told on a loopback address; elsewhere only `/health` and
+//! `/metrics` are, which hold nothing personal.
 
 use std::future::Future;
 use std::io;
@@ -9,12 +10,14 @@ use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use crate::store::{CallbackState, Error, Store};
+use crate::telemetry::metrics::Metrics;
 
 /// How the server is, as `/health` tells it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +39,7 @@ pub type Ask = Arc<dyn Fn() -> Health + Send + Sync>;
 struct Shared {
     store: Store,
     health: Ask,
+    metrics: Metrics,
 }
 
 /// Serves on `listener` until `shutdown`.
@@ -43,22 +47,24 @@ pub async fn serve(
     listener: tokio::net::TcpListener,
     store: Store,
     health: Ask,
+    metrics: Metrics,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let router = router(listener.local_addr()?, store, health);
+    let addr = listener.local_addr()?;
+    let router = router(addr, Shared { store, health, metrics });
     axum::serve(listener, router).with_graceful_shutdown(shutdown).await
 }
 
-/// `/health` for all; `/calls`, `/calls/ID` and `/callbacks` if `addr` is a loopback address.
-fn router(addr: SocketAddr, store: Store, health: Ask) -> Router {
-    let mut router = Router::new().route("/health", get(tell_health));
+/// `/health` and `/metrics` for all; `/calls`, `/calls/ID` and `/callbacks` if `addr` is a loopback address.
+fn router(addr: SocketAddr, shared: Shared) -> Router {
+    let mut router = Router::new().route("/health", get(tell_health)).route("/metrics", get(tell_metrics));
     if addr.ip().is_loopback() {
         router = router
             .route("/calls", get(calls))
             .route("/calls/{id}", get(call))
             .route("/callbacks", get(callbacks));
     }
-    router.with_state(Shared { store, health })
+    router.with_state(shared)
 }
 
 /// 200 while calls are taken, 503 while the server stops: a load balancer sends no more.
@@ -66,6 +72,15 @@ async fn tell_health(State(shared): State<Shared>) -> Response {
     let health = (shared.health)();
     let status = if health.open { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(health)).into_response()
+}
+
+/// The figures as OpenMetrics text, which Prometheus reads.
+async fn tell_metrics(State(shared): State<Shared>) -> Response {
+    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match shared.metrics.text(&(shared.health)()) {
+        Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 #[derive(Deserialize)]
@@ -113,12 +128,15 @@ impl IntoResponse for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::event::{Disposition, Event, EventKind};
+    use crate::clock::Time;
     use crate::record::CallInfo;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     struct Running {
         url: String,
         open: Arc<AtomicBool>,
+        metrics: Metrics,
         _folder: tempfile::TempDir,
     }
 
@@ -142,8 +160,9 @@ mod tests {
         };
         let listener = tokio::net::TcpListener::bind((ip, 0)).await.unwrap();
         let url = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
-        tokio::spawn(serve(listener, store, health, std::future::pending()));
-        Running { url, open, _folder: folder }
+        let metrics = Metrics::new();
+        tokio::spawn(serve(listener, store, health, metrics.clone(), std::future::pending()));
+        Running { url, open, metrics, _folder: folder }
     }
 
     async fn ask(url: &str) -> (u16, serde_json::Value) {
@@ -164,6 +183,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn metrics_are_told_as_text_with_the_calls_of_the_moment() {
+        let running = start("127.0.0.1").await;
+        let mut tap = running.metrics.tap(&CallInfo { door: "sip".into(), ..CallInfo::default() });
+        tap.event(&Event { at: Time::ZERO, kind: EventKind::Ended { disposition: Disposition::Contained } });
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let answer = reqwest::get(format!("{}/metrics", running.url)).await.unwrap();
+        let kind = answer.headers()[CONTENT_TYPE].to_str().unwrap().to_owned();
+        assert_eq!(kind, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+        let text = answer.text().await.unwrap();
+        for line in [
+            "nightline_calls_running 2",
+            "nightline_calls_max 9",
+            "nightline_calls_total{door=\"sip\",disposition=\"contained\"} 1",
+        ] {
+            assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
+        }
+    }
+
+    #[tokio::test]
     async fn calls_are_told_as_json() {
         let running = start("127.0.0.1").await;
         let (status, list) = ask(&format!("{}/calls?limit=1", running.url)).await;
@@ -181,7 +219,13 @@ mod tests {
     #[tokio::test]
     async fn calls_are_not_told_to_other_machines() {
         let running = start("0.0.0.0").await;
-        assert_eq!(ask(&format!("{}/health", running.url)).await.0, 200);
+        for path in ["health", "metrics"] {
+            assert_eq!(
+                ask(&format!("{}/{path}", running.url)).await.0,
+                200,
+                "/{path} tells nothing personal"
+            );
+        }
         for path in ["calls", "calls/0191-a", "callbacks"] {
             assert_eq!(
                 ask(&format!("{}/{path}", running.url)).await.0,

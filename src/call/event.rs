@@ -80,6 +80,12 @@ pub enum EventKind {
         /// Topic.
         topic: String,
     },
+    /// An answer that was being prepared was thrown away before a sound of it had left: the caller went on, or it came to
+    /// nothing.
+    AnswerDropped {
+        /// The turn that it would have been.
+        turn: TurnId,
+    },
     /// The bot began to speak a turn: the first frame has left.
     BotStarted {
         /// The turn.

@@ -64,6 +64,7 @@ impl Call {
     pub(super) fn drop_pending(&mut self) {
         if let Some(pending) = self.pending.take() {
             pending.turn.cancel();
+            self.event(EventKind::AnswerDropped { turn: pending.turn.id });
         }
     }
 
@@ -82,6 +83,7 @@ impl Call {
     fn withdraw_answer(&mut self) {
         if let Some(turn) = self.speaking.take() {
             turn.cancel();
+            self.event(EventKind::AnswerDropped { turn: turn.id });
             if let Some(said) = self.history.pop_if(|said| said.who == Who::Caller) {
                 self.carried = said.text;
             }

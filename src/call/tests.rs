@@ -256,6 +256,11 @@ impl Rig {
         self.events.iter().any(|(_, kind)| wanted(kind))
     }
 
+    /// Answers that were prepared for nothing.
+    fn dropped(&self) -> usize {
+        self.events.iter().filter(|(_, kind)| matches!(kind, EventKind::AnswerDropped { .. })).count()
+    }
+
     fn said_by_bot(&self) -> Vec<(String, bool)> {
         let said = self.events.iter().filter_map(|(_, kind)| match kind {
             EventKind::BotSaid { text, interrupted, .. } => Some((text.clone(), *interrupted)),
@@ -311,6 +316,7 @@ fn a_caller_who_goes_on_leaves_no_trace_of_the_speculation() {
     rig.listen();
     let thoughts = rig.outputs.iter().filter(|o| matches!(o, Output::Think { .. })).count();
     assert_eq!(thoughts, 2, "the first end was a likely one and was speculated on");
+    assert_eq!(rig.dropped(), 1, "an answer prepared for nothing is told of");
     let said: Vec<_> = rig
         .events
         .iter()
@@ -577,6 +583,7 @@ fn words_that_continue_before_a_sound_of_the_answer_are_joined() {
         "{:#?}",
         rig.events
     );
+    assert_ne!(rig.dropped(), 0, "the answer to the first half was for nothing: {:#?}", rig.events);
 }
 
 #[test]

@@ -246,6 +246,7 @@ fn describe(event: &Event) -> Option<String> {
         | EventKind::SpeechEnded(_)
         | EventKind::Partial(_)
         | EventKind::BotStarted { timings: None, .. }
+        | EventKind::AnswerDropped { .. }
         | EventKind::Hold { .. } => return None,
     };
     Some(format!("{:>7.2} s  {what}", event.at.since_start().as_secs_f32()))

@@ -13,6 +13,7 @@ mod serve;
 #[cfg(feature = "desk")]
 mod talk;
 mod turns;
+mod waterfall;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

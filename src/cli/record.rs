@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 
 use super::exit;
+use super::waterfall::{reasons, waterfall, wrap};
 use crate::asr::Engine;
 use crate::call::event::{EventKind, LegId};
 use crate::dialogue::Who;
@@ -35,6 +36,9 @@ pub enum CallsCommand {
         /// Every event as well.
         #[arg(long)]
         events: bool,
+        /// How many columns may be used; the terminal's, or 80, if not given.
+        #[arg(long)]
+        width: Option<usize>,
     },
 }
 
@@ -77,7 +81,7 @@ impl CallsCommand {
                 write!(out, "{}", table(&rows))?;
                 Ok(0)
             }
-            Self::Show { id, json, events } => {
+            Self::Show { id, json, events, width } => {
                 let Some(call) = store.call(id).await? else {
                     writeln!(
                         err,
@@ -88,7 +92,10 @@ impl CallsCommand {
                 match (json, events) {
                     (true, true) => print_json(&call, out)?,
                     (true, false) => print_json(&call.record, out)?,
-                    (false, events) => write!(out, "{}", transcript(&call, *events))?,
+                    (false, events) => {
+                        let columns = width.unwrap_or_else(terminal_columns);
+                        write!(out, "{}", transcript(&call, *events, columns))?;
+                    }
                 }
                 Ok(0)
             }
@@ -123,14 +130,14 @@ fn row(callback: &Callback) -> [String; 6] {
     ]
 }
 
-/// A call as a person reads it.
-fn transcript(call: &StoredCall, events: bool) -> String {
+/// A call as a person reads it, in `columns` columns if that is enough for anything.
+fn transcript(call: &StoredCall, events: bool, columns: usize) -> String {
     let record = &call.record;
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = head(&mut out, record);
     for turn in &record.turns {
-        let _ = line(&mut out, turn);
+        let _ = line(&mut out, turn, columns);
     }
     let _ = tail(&mut out, record);
     if events {
@@ -151,7 +158,12 @@ fn head(out: &mut String, record: &CallRecord) -> std::fmt::Result {
     writeln!(out, "  {}, {}, {ended}\n", info.started, clock(record.duration_ms))
 }
 
-fn line(out: &mut String, turn: &TurnRecord) -> std::fmt::Result {
+/// What is said stands in this column, after the moment and who said it.
+const SAID: usize = 20;
+/// On a narrower terminal notes stand further left.
+const NARROW: usize = 60;
+
+fn line(out: &mut String, turn: &TurnRecord, columns: usize) -> std::fmt::Result {
     let who = match turn.who {
         Who::Caller => "caller",
         Who::Bot => "bot",
@@ -160,7 +172,8 @@ fn line(out: &mut String, turn: &TurnRecord) -> std::fmt::Result {
     let text = turn.written.as_ref().unwrap_or(&turn.text);
     let text = if text.is_empty() { "(nothing was heard)" } else { text };
     let cut = if turn.interrupted { " —" } else { "" };
-    write!(out, "  {:>8}  {who:<6}  {text}{cut}", seconds(turn.began_ms))?;
+    let head = format!("  {:>8}  {who:<6}  ", seconds(turn.began_ms));
+    block(out, &head, SAID, &format!("{text}{cut}"), columns)?;
     let mut notes = Vec::new();
     if let Some(confidence) = turn.confidence {
         notes.push(format!("confidence {confidence:.2}"));
@@ -174,23 +187,34 @@ fn line(out: &mut String, turn: &TurnRecord) -> std::fmt::Result {
     if !turn.sources.is_empty() {
         notes.push(turn.sources.join(", "));
     }
-    if let Some(timings) = &turn.timings {
-        let stages = [
-            ("end of turn", timings.eou_delay),
-            ("words", timings.transcription_delay),
-            ("answer", timings.llm_ttft),
-            ("voice", timings.tts_ttfb),
-            ("on the wire", timings.turn_latency),
-        ];
-        let stages: Vec<_> = stages
-            .iter()
-            .filter_map(|(stage, after)| after.map(|d| format!("{stage} {} ms", d.as_millis())))
-            .collect();
-        if !stages.is_empty() {
-            notes.push(stages.join(" → "));
-        }
+    let indent = if columns < NARROW { 4 } else { SAID };
+    let bullet = format!("{:indent$}· ", "");
+    block(out, &bullet, indent + 2, &notes.join(" · "), columns)?;
+    if let Some(why) = &turn.end_of_turn {
+        block(out, &bullet, indent + 2, &reasons(why, &name(&why.because)), columns)?;
     }
-    if notes.is_empty() { writeln!(out) } else { writeln!(out, "\n{:18}  · {}", "", notes.join(" · ")) }
+    if let Some(timings) = &turn.timings {
+        write!(out, "{}", waterfall(timings, indent, columns))?;
+    }
+    Ok(())
+}
+
+/// `text` after `head`, its further lines `indent` from the left; nothing if it is empty.
+fn block(out: &mut String, head: &str, indent: usize, text: &str, columns: usize) -> std::fmt::Result {
+    /// A column narrower than this is not read but spelled.
+    const LEAST: usize = 10;
+    let mut head = head.to_owned();
+    for line in wrap(text, columns.saturating_sub(indent).max(LEAST)) {
+        writeln!(out, "{head}{line}")?;
+        head = " ".repeat(indent);
+    }
+    Ok(())
+}
+
+/// The width of the terminal on standard output; 80 if it is none.
+fn terminal_columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout());
+    size.ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(80)
 }
 
 fn tail(out: &mut String, record: &CallRecord) -> std::fmt::Result {
@@ -297,6 +321,7 @@ fn print_json(value: &impl serde::Serialize, out: &mut dyn Write) -> anyhow::Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::endpointing::{Because, EndOfTurn};
     use crate::call::event::{Disposition, Event, Timings, TurnId};
     use crate::clock::Time;
     use crate::record::{CallInfo, fold};
@@ -310,7 +335,14 @@ mod tests {
             turn_latency: Some(Duration::from_millis(390)),
             ..Timings::default()
         };
+        let end_of_turn = EndOfTurn {
+            silence_ms: 240,
+            probability: 0.75,
+            because: Because::Complete,
+            logits: [("log_silence".to_owned(), 1.5)].into(),
+        };
         let events = [
+            EventKind::SpeechEnded(end_of_turn),
             EventKind::CallerSaid {
                 turn: TurnId(1),
                 text: "续航下降".into(),
@@ -329,7 +361,7 @@ mod tests {
         ]
         .into_iter()
         .enumerate()
-        .map(|(i, kind)| Event { at: at(2000 + i as u64 * 500), kind })
+        .map(|(i, kind)| Event { at: at(1500 + i as u64 * 500), kind })
         .collect::<Vec<_>>();
         let info = CallInfo {
             id: "0191-aa".into(),
@@ -367,7 +399,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_is_shown_as_a_conversation_with_its_timings() {
-        let (code, out, _) = run(CallsCommand::Show { id: "0191".into(), json: false, events: true }).await;
+        let (code, out, _) =
+            run(CallsCommand::Show { id: "0191".into(), json: false, events: true, width: Some(80) }).await;
         assert_eq!(code, 0);
         assert_eq!(
             out,
@@ -376,14 +409,17 @@ mod tests {
                2026-01-02T03:04:05Z, 0:04, callback\n\
              \n    \
                0.50 s  caller  续航下降\n                    \
-                 · confidence 0.91 · heard by openai\n    \
+                 · confidence 0.91 · heard by openai\n                    \
+                 · over after 240 ms, 75 % sure, complete: silence=+1.50\n    \
                1.89 s  bot     低温会 —\n                    \
-                 · end of turn 240 ms → on the wire 390 ms\n\
+                 end of turn    240 ms  =======================\n                    \
+                 on the line    390 ms                        ===============\n\
              \n  \
                interruptions: 0 real, 0 not\n  \
                keys: 0\n  \
                call-back: 13812345678 at 明天\n\
              \nevents\n    \
+               1.50 s  speech_ended because=\"complete\" logits={\"log_silence\":1.5} probability=0.75 silence_ms=240\n    \
                2.00 s  caller_said began_ms=500 confidence=0.9100000262260437 ended_ms=1500 engine=\"openai\" text=\"续航下降\" turn=1\n    \
                2.50 s  bot_started timings={\"eou_delay_ms\":240,\"llm_ttft_ms\":null,\"transcription_delay_ms\":null,\
                \"tts_ttfb_ms\":null,\"turn_latency_ms\":390} turn=1\n    \
@@ -395,19 +431,39 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn on_a_narrow_terminal_notes_and_bars_stand_further_left() {
+        let (_, out, _) =
+            run(CallsCommand::Show { id: "0191".into(), json: false, events: false, width: Some(41) }).await;
+        let turns = out.split("\n\n").nth(1).unwrap();
+        assert_eq!(
+            turns,
+            "    0.50 s  caller  续航下降\n    \
+                 · confidence 0.91 · heard by openai\n    \
+                 · over after 240 ms, 75 % sure,\n      \
+                   complete: silence=+1.50\n    \
+               1.89 s  bot     低温会 —\n    \
+                 end of turn    240 ms  =========\n    \
+                 on the line    390 ms          ======"
+        );
+    }
+
+    #[tokio::test]
     async fn a_call_in_json_is_its_record() {
-        let (_, out, _) = run(CallsCommand::Show { id: "0191-aa".into(), json: true, events: false }).await;
+        let (_, out, _) =
+            run(CallsCommand::Show { id: "0191-aa".into(), json: true, events: false, width: None }).await;
         let record: CallRecord = serde_json::from_str(&out).unwrap();
         assert_eq!(record.turns.len(), 2);
         assert!(!out.contains("\"events\""));
-        let (_, out, _) = run(CallsCommand::Show { id: "0191-aa".into(), json: true, events: true }).await;
+        let (_, out, _) =
+            run(CallsCommand::Show { id: "0191-aa".into(), json: true, events: true, width: None }).await;
         let call: StoredCall = serde_json::from_str(&out).unwrap();
-        assert_eq!(call.events.len(), 6);
+        assert_eq!(call.events.len(), 7);
     }
 
     #[tokio::test]
     async fn an_unknown_call_exits_66_and_says_where_to_look() {
-        let (code, out, err) = run(CallsCommand::Show { id: "zz".into(), json: true, events: false }).await;
+        let (code, out, err) =
+            run(CallsCommand::Show { id: "zz".into(), json: true, events: false, width: None }).await;
         assert_eq!((code, out.as_str()), (exit::NO_INPUT, ""));
         assert_eq!(err, "error: there is no call zz: `nightline calls list` shows what there is\n");
     }

@@ -74,6 +74,7 @@ impl Folder {
             EventKind::Answered
             | EventKind::SpeechStarted
             | EventKind::Partial(_)
+            | EventKind::AnswerDropped { .. }
             | EventKind::BargeInStarted { .. }
             | EventKind::Dtmf { leg: LegId::Seat, .. } => {}
             EventKind::SpeechEnded(why) => self.end_of_turn = Some(why.clone()),
