@@ -1,4 +1,5 @@
 //! Giving the call to a seat: dial, consult, bridge; and the call-back when no seat can be had. No path ends in silence.
+//! Here are also the questions that the core itself asks.
 
 use std::time::Duration;
 
@@ -38,10 +39,12 @@ impl Handoff {
     }
 }
 
-/// What the bot has asked the caller about a call-back.
+/// What the core has asked the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Asking {
     Nothing,
+    /// Whether a silent caller wants a person.
+    Person,
     /// Whether a call-back is wanted.
     Offer {
         misses: u8,
@@ -72,7 +75,7 @@ impl Asking {
         match self {
             Self::Nothing | Self::Stored { .. } => Expect::Open,
             Self::Time { .. } => Expect::Time,
-            Self::Offer { .. } | Self::SameNumber { .. } => Expect::YesNo,
+            Self::Person | Self::Offer { .. } | Self::SameNumber { .. } => Expect::YesNo,
             Self::Phone { .. } => Expect::Phone,
         }
     }
@@ -163,7 +166,9 @@ impl Call {
                     }
                 }
             },
-            Asking::Offer { .. } | Asking::SameNumber { .. } if matches!(digit, '1' | '2') => {
+            Asking::Person | Asking::Offer { .. } | Asking::SameNumber { .. }
+                if matches!(digit, '1' | '2') =>
+            {
                 self.cut_turn();
                 self.reply(if digit == '1' { Act::Yes } else { Act::No });
             }
@@ -175,11 +180,13 @@ impl Call {
         }
     }
 
-    /// Takes the reply to what was asked about a call-back.
+    /// Takes the reply to what the core has asked.
     pub(super) fn reply(&mut self, act: Act) {
         let phrases = self.settings.phrases.clone();
         match (std::mem::replace(&mut self.asking, Asking::Nothing), act) {
             (Asking::Nothing, _) => {}
+            (Asking::Person, Act::Yes) => self.start_handoff(Reason::Requested),
+            (Asking::Person, Act::No) => self.say(&phrases.goodbye, Then::HangUp),
             (_, Act::Phone(number)) | (Asking::SameNumber { number, .. }, Act::Yes) => self.ask_time(number),
             (Asking::Time { number }, Act::When(when)) => self.book(number, when),
             (Asking::Time { number }, _) => self.book(number, SOON.into()),
@@ -214,6 +221,7 @@ impl Call {
         let phrases = self.settings.phrases.clone();
         let question = match &self.asking {
             Asking::Nothing | Asking::Stored { .. } => return,
+            Asking::Person => phrases.offer_person.clone(),
             Asking::Time { .. } => phrases.ask_time.clone(),
             Asking::Offer { .. } => phrases.callback_offer.clone(),
             Asking::SameNumber { number, .. } => with_number(&phrases.callback_same_number, number),
@@ -228,6 +236,10 @@ impl Call {
         if let Asking::Time { number } = &self.asking {
             let number = number.clone();
             self.book(number, SOON.into());
+            return;
+        }
+        if self.asking == Asking::Person {
+            self.ask_again();
             return;
         }
         if let Asking::Offer { misses } | Asking::SameNumber { misses, .. } | Asking::Phone { misses, .. } =

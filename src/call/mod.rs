@@ -12,6 +12,8 @@ mod handoff;
 mod hear;
 pub mod io;
 pub mod listening;
+#[cfg(test)]
+mod manners_tests;
 pub mod playout;
 pub mod settings;
 mod speak;

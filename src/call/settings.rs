@@ -71,8 +71,11 @@ pub struct Phrases {
     pub notice: Vec<String>,
     /// Greeting.
     pub greeting: Vec<String>,
-    /// Prompts to a silent caller, in order; after the last the call ends with `goodbye`.
+    /// Prompts to a silent caller, in order: the first asks, the next ask in other words.
     pub no_input: Vec<String>,
+    /// After the last of them: asks whether a person is wanted (a yes/no question). A no and more silence end the call with
+    /// `goodbye`; if it is empty, they do so at once.
+    pub offer_person: Vec<String>,
     /// A seat is being sought.
     pub handing_over: Vec<String>,
     /// No seat can be had: a call-back is offered (a yes/no question).

@@ -1,6 +1,7 @@
 //! Speaking to the caller: one turn at a time, what it came to, and the frame that leaves.
 
 use super::event::EventKind;
+use super::handoff::Asking;
 use super::io::{ClauseId, Output};
 use super::turn::{BotTurn, Then};
 use super::{Call, Stage};
@@ -107,14 +108,25 @@ impl Call {
         }
     }
 
-    /// Prompts a caller who says nothing; after the last prompt the call ends.
+    /// One rung further down for a caller who says nothing: prompts, then the offer of a person, then goodbye. What the core
+    /// has asked is asked again with each prompt; then no person is offered, and a promised call-back is booked at the end.
     pub(super) fn prompt_silent_caller(&mut self) {
         let phrases = self.settings.phrases.clone();
-        match phrases.no_input.get(self.prompts) {
-            Some(prompt) => self.say(std::slice::from_ref(prompt), Then::Listen),
-            None => self.say(&phrases.goodbye, Then::HangUp),
-        }
+        let rung = self.prompts;
         self.prompts += 1;
+        match (phrases.no_input.get(rung), &self.asking) {
+            (_, Asking::Person) => self.say(&phrases.goodbye, Then::HangUp),
+            (Some(prompt), _) => {
+                self.say(std::slice::from_ref(prompt), Then::Listen);
+                self.ask_again();
+            }
+            (None, Asking::Nothing) if !phrases.offer_person.is_empty() => {
+                self.asking = Asking::Person;
+                self.ask_again();
+            }
+            (None, Asking::Time { .. }) => self.misunderstood_reply(),
+            (None, _) => self.say(&phrases.goodbye, Then::HangUp),
+        }
     }
 
     /// The mind or the voice has brought nothing in time. Apologise; if that fails too, a person; at last, the end.
@@ -147,6 +159,11 @@ impl Call {
             tier: decision.tier,
             topic: decision.topic,
         });
+        // A caller who says what it is about is served; the offer of a person was for one who says nothing.
+        if self.asking == Asking::Person && matches!(decision.act, Act::Answer | Act::Clarify | Act::Goodbye)
+        {
+            self.asking = Asking::Nothing;
+        }
         let was_asking = self.expect() != Expect::Open;
         match decision.act {
             Act::Answer => {

@@ -83,7 +83,7 @@ fn one(text: &str) -> Vec<String> {
     vec![text.into()]
 }
 
-fn settings(seats: &[&str]) -> Settings {
+pub(super) fn settings(seats: &[&str]) -> Settings {
     Settings {
         hearing: Hearing::default(),
         endpointing: Endpointing { model: Model::plain(), ..Endpointing::default() },
@@ -99,6 +99,7 @@ fn settings(seats: &[&str]) -> Settings {
             notice: one("录音。"),
             greeting: one("您好请讲。"),
             no_input: vec!["还在吗？".into(), "听得到吗？".into()],
+            offer_person: one("要转人工吗？"),
             handing_over: one("正在转接。"),
             callback_offer: one("要回电吗？"),
             callback_same_number: one("打{number}吗？"),
@@ -120,29 +121,29 @@ fn settings(seats: &[&str]) -> Settings {
 }
 
 /// A call, its scripted surroundings and everything that came out of it.
-struct Rig {
-    call: Call,
-    now: Time,
+pub(super) struct Rig {
+    pub(super) call: Call,
+    pub(super) now: Time,
     /// What the recogniser will hear in the coming utterances.
-    words: HashMap<u32, String>,
-    said: u32,
-    tts_works: bool,
-    store_works: bool,
-    late: VecDeque<(Time, Input)>,
-    asr_delay: Duration,
-    seat_on: bool,
-    to_caller: Vec<Frame>,
-    to_seat: Vec<Frame>,
-    outputs: Vec<Output>,
-    events: Vec<(Time, EventKind)>,
+    pub(super) words: HashMap<u32, String>,
+    pub(super) said: u32,
+    pub(super) tts_works: bool,
+    pub(super) store_works: bool,
+    pub(super) late: VecDeque<(Time, Input)>,
+    pub(super) asr_delay: Duration,
+    pub(super) seat_on: bool,
+    pub(super) to_caller: Vec<Frame>,
+    pub(super) to_seat: Vec<Frame>,
+    pub(super) outputs: Vec<Output>,
+    pub(super) events: Vec<(Time, EventKind)>,
 }
 
 impl Rig {
-    fn new(seats: &[&str]) -> Self {
+    pub(super) fn new(seats: &[&str]) -> Self {
         Self::with(settings(seats), Some("13800138000"), true)
     }
 
-    fn with(settings: Settings, number: Option<&str>, tts_works: bool) -> Self {
+    pub(super) fn with(settings: Settings, number: Option<&str>, tts_works: bool) -> Self {
         let call = Call::new(settings, Box::new(Loudness), number.map(Into::into), Time::ZERO);
         let mut rig = Self {
             call,
@@ -163,12 +164,12 @@ impl Rig {
         rig
     }
 
-    fn input(&mut self, input: Input) {
+    pub(super) fn input(&mut self, input: Input) {
         self.call.handle(self.now, input);
         self.drain();
     }
 
-    fn drain(&mut self) {
+    pub(super) fn drain(&mut self) {
         while let Some(output) = self.call.poll() {
             match &output {
                 Output::Play { leg: LegId::Caller, frame } => self.to_caller.push(*frame),
@@ -217,7 +218,7 @@ impl Rig {
         }
     }
 
-    fn ticks(&mut self, voiced: bool, time: Duration) {
+    pub(super) fn ticks(&mut self, voiced: bool, time: Duration) {
         let frame = if voiced { Frame([500; FRAME]) } else { Frame::SILENCE };
         for _ in 0..time.as_millis() / FRAME_TIME.as_millis() {
             self.now = self.now + FRAME_TIME;
@@ -226,18 +227,18 @@ impl Rig {
         }
     }
 
-    fn wait(&mut self, millis: u64) {
+    pub(super) fn wait(&mut self, millis: u64) {
         self.ticks(false, Duration::from_millis(millis));
     }
 
-    fn say(&mut self, words: &str, millis: u64) {
+    pub(super) fn say(&mut self, words: &str, millis: u64) {
         self.said += 1;
         self.words.insert(self.said, words.into());
         self.ticks(true, Duration::from_millis(millis));
     }
 
     /// Waits until the bot has said what it has to say: something within two seconds, then nothing for 600 ms.
-    fn listen(&mut self) {
+    pub(super) fn listen(&mut self) {
         let mut silent = 0;
         let mut spoke = false;
         for i in 0..3000 {
@@ -252,11 +253,11 @@ impl Rig {
         panic!("the bot never stopped speaking; events: {:#?}", self.events);
     }
 
-    fn has(&self, wanted: impl Fn(&EventKind) -> bool) -> bool {
+    pub(super) fn has(&self, wanted: impl Fn(&EventKind) -> bool) -> bool {
         self.events.iter().any(|(_, kind)| wanted(kind))
     }
 
-    fn said_by_bot(&self) -> Vec<(String, bool)> {
+    pub(super) fn said_by_bot(&self) -> Vec<(String, bool)> {
         let said = self.events.iter().filter_map(|(_, kind)| match kind {
             EventKind::BotSaid { text, interrupted, .. } => Some((text.clone(), *interrupted)),
             _ => None,
@@ -264,7 +265,11 @@ impl Rig {
         said.collect()
     }
 
-    fn disposition(&self) -> Option<Disposition> {
+    pub(super) fn last_said(&self) -> String {
+        self.said_by_bot().pop().unwrap_or_default().0
+    }
+
+    pub(super) fn disposition(&self) -> Option<Disposition> {
         self.events.iter().find_map(|(_, kind)| match kind {
             EventKind::Ended { disposition } => Some(*disposition),
             _ => None,
@@ -528,11 +533,11 @@ fn a_second_low_confidence_in_a_row_is_a_handoff() {
 }
 
 #[test]
-fn a_silent_caller_is_prompted_and_then_let_go() {
+fn a_silent_caller_is_prompted_offered_a_person_and_then_let_go() {
     let mut rig = Rig::new(&[]);
     rig.wait(60_000);
     let said: Vec<_> = rig.said_by_bot().into_iter().map(|s| s.0).collect();
-    assert_eq!(said[1..], ["还在吗？", "听得到吗？", "再见。"]);
+    assert_eq!(said[1..], ["还在吗？", "听得到吗？", "要转人工吗？", "再见。"]);
     assert_eq!(rig.disposition(), Some(Disposition::Silent));
 }
 

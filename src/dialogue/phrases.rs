@@ -44,8 +44,11 @@ pub struct Phrases {
     pub seat_keys: String,
     /// Last words.
     pub goodbye: String,
-    /// What to say at the first, second … silence; the silence after the last one ends the call with `goodbye`.
+    /// What to say at the first, second … silence.
     pub no_input: Vec<String>,
+    /// What to ask at the silence after those: whether the caller wants a person; expects yes or no. A no, or one more silence,
+    /// ends the call with `goodbye`.
+    pub offer_person: String,
     /// Said by the mind to an angry caller, before the handoff.
     pub apology: String,
     /// Answer to a greeting.
