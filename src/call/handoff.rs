@@ -98,6 +98,8 @@ impl Call {
     /// Begins to bring in a seat; the announcement follows the clauses of the present turn.
     pub(super) fn start_handoff(&mut self, reason: Reason) {
         self.event(EventKind::HandoffRequested { reason });
+        // Nobody listens from here on, so nobody would judge an interruption: what is paused goes on, and ends.
+        self.reject_barge_in("");
         self.drop_pending();
         self.listening.take();
         self.asking = Asking::Nothing;

@@ -255,7 +255,7 @@ impl Call {
         self.speculate();
     }
 
-    fn reject_barge_in(&mut self, words: &str) {
+    pub(super) fn reject_barge_in(&mut self, words: &str) {
         if !std::mem::take(&mut self.barging_in) {
             return;
         }

@@ -2,8 +2,8 @@
 
 use super::event::{Disposition, EventKind, LegId};
 use super::tests::Rig;
-use super::{Input, Output};
-use crate::dialogue::Reason;
+use super::{Input, Output, SeatNews};
+use crate::dialogue::{Act, Decision, Reason, Thought, Tier};
 
 /// A caller who has said nothing until a person was offered.
 fn offered_a_person(seats: &[&str]) -> Rig {
@@ -64,4 +64,44 @@ fn a_silence_after_a_question_of_the_bot_asks_it_again_and_books_what_was_promis
     assert!(rig.has(|k| matches!(k, EventKind::CallbackBooked { number, .. } if number == "13800138000")));
     rig.wait(60_000);
     assert_eq!(rig.disposition(), Some(Disposition::Callback));
+}
+
+/// The bot has been paused by a voice in its answer when the mind decides on `act`.
+fn decided_while_paused(seats: &[&str], act: Act) -> Rig {
+    let mut rig = Rig::new(seats);
+    rig.listen();
+    rig.say("空调坏了", 900);
+    rig.wait(900);
+    let started = rig.events.iter().rev().find_map(|(_, kind)| match kind {
+        EventKind::BotStarted { turn, .. } => Some(*turn),
+        _ => None,
+    });
+    let turn = started.expect("the bot answers");
+    rig.say("", 200);
+    assert!(rig.has(|k| matches!(k, EventKind::BargeInStarted { .. })), "{:#?}", rig.events);
+    let (sources, topic) = (vec![], "test".into());
+    let decision = Decision { act, confidence: 0.9, sources, tier: Tier::Light, topic };
+    rig.input(Input::Thought { turn, thought: Thought::Decided(decision) });
+    rig
+}
+
+#[test]
+fn side_talk_that_paused_the_bot_leaves_its_answer_whole() {
+    let mut rig = decided_while_paused(&[], Act::Ignore);
+    rig.wait(400);
+    rig.listen();
+    let said = rig.said_by_bot();
+    assert_eq!(said.last(), Some(&("关于空调坏了，这是一个回答。".to_owned(), false)), "{:#?}", rig.events);
+}
+
+#[test]
+fn a_handoff_decided_while_the_bot_is_paused_is_still_announced_and_bridged() {
+    let mut rig = decided_while_paused(&["sip:seat"], Act::Handoff(Reason::Upset));
+    rig.wait(6000);
+    assert!(rig.last_said().ends_with("正在转接。"), "{:#?}", rig.events);
+    rig.seat_on = true;
+    rig.input(Input::Seat { attempt: 1, news: SeatNews::Answered });
+    rig.input(Input::Dtmf { leg: LegId::Seat, digit: '1' });
+    rig.wait(200);
+    assert!(rig.has(|k| matches!(k, EventKind::Bridged)), "the caller would wait for ever");
 }
