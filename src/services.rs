@@ -385,6 +385,7 @@ fn phrases(tenant: &Tenant, lang: Lang) -> Phrases {
         callback_same_number: clauses(&p.callback_same_number),
         ask_phone: clauses(&p.ask_phone),
         ask_phone_rest: clauses(&p.phone_more),
+        ask_keys_rest: clauses(&p.keys_more),
         ask_time: clauses(&p.ask_time),
         callback_booked: clauses(&p.callback_confirm),
         callback_failed: clauses(&p.callback_failed),

@@ -54,9 +54,10 @@ pub(super) enum Asking {
         number: String,
         misses: u8,
     },
-    /// The number, of which these digits are known.
+    /// The number, of which these digits were spoken, or else these typed: they never make one number together.
     Phone {
         digits: String,
+        typed: String,
         misses: u8,
     },
     /// When to call that number.
@@ -86,9 +87,7 @@ const KEYS_AGAIN: Duration = Duration::from_secs(4);
 /// The store has this long to confirm a call-back.
 const STORE_PATIENCE: Duration = Duration::from_secs(3);
 /// Digits of a mobile number.
-const MOBILE_DIGITS: usize = 11;
-/// Digits of the shortest number that a caller may end with `#`.
-const SHORTEST_NUMBER: usize = 7;
+pub(super) const MOBILE_DIGITS: usize = 11;
 /// Replies that were not understood before the question is given up.
 const MISSES: u8 = 2;
 /// Said for "as soon as someone is there".
@@ -102,6 +101,7 @@ impl Call {
         self.reject_barge_in("");
         self.drop_pending();
         self.listening.take();
+        self.keys.clear();
         self.asking = Asking::Nothing;
         let phrases = self.settings.phrases.clone();
         if self.settings.seats.is_empty() {
@@ -151,37 +151,6 @@ impl Call {
         }
     }
 
-    pub(super) fn caller_key(&mut self, digit: char) {
-        match &mut self.asking {
-            Asking::Phone { digits, .. } => match digit {
-                '*' => digits.clear(),
-                '#' => {
-                    let number = digits.clone();
-                    self.phone_part(&number, true);
-                }
-                _ => {
-                    digits.push(digit);
-                    if digits.len() >= MOBILE_DIGITS {
-                        let number = std::mem::take(digits);
-                        self.cut_turn();
-                        self.ask_time(number);
-                    }
-                }
-            },
-            Asking::Person | Asking::Offer { .. } | Asking::SameNumber { .. }
-                if matches!(digit, '1' | '2') =>
-            {
-                self.cut_turn();
-                self.reply(if digit == '1' { Act::Yes } else { Act::No });
-            }
-            _ if digit == '0' => {
-                self.cut_turn();
-                self.start_handoff(Reason::KeyZero);
-            }
-            _ => {}
-        }
-    }
-
     /// Takes the reply to what the core has asked.
     pub(super) fn reply(&mut self, act: Act) {
         let phrases = self.settings.phrases.clone();
@@ -203,13 +172,13 @@ impl Call {
                 self.say(&phrases.callback_declined, Then::Listen);
             }
             (Asking::SameNumber { .. }, Act::No) => self.ask_phone(),
-            (Asking::Phone { digits, misses }, Act::PhonePart(part)) => {
-                self.asking = Asking::Phone { digits, misses };
-                self.phone_part(&part, false);
+            (Asking::Phone { digits, typed, misses }, Act::PhonePart(part)) => {
+                self.asking = Asking::Phone { digits, typed, misses };
+                self.phone_part(&part);
             }
             (Asking::Offer { .. } | Asking::SameNumber { .. }, Act::PhonePart(part)) => {
-                self.asking = Asking::Phone { digits: String::new(), misses: 0 };
-                self.phone_part(&part, false);
+                self.asking = Asking::Phone { digits: String::new(), typed: String::new(), misses: 0 };
+                self.phone_part(&part);
             }
             (asking, _) => {
                 self.asking = asking;
@@ -227,6 +196,7 @@ impl Call {
             Asking::Time { .. } => phrases.ask_time.clone(),
             Asking::Offer { .. } => phrases.callback_offer.clone(),
             Asking::SameNumber { number, .. } => with_number(&phrases.callback_same_number, number),
+            Asking::Phone { typed, .. } if !typed.is_empty() => phrases.ask_keys_rest.clone(),
             Asking::Phone { digits, .. } if digits.is_empty() => phrases.ask_phone.clone(),
             Asking::Phone { digits, .. } => with_number(&phrases.ask_phone_rest, digits),
         };
@@ -383,18 +353,19 @@ impl Call {
     }
 
     fn ask_phone(&mut self) {
-        self.asking = Asking::Phone { digits: String::new(), misses: 0 };
+        self.asking = Asking::Phone { digits: String::new(), typed: String::new(), misses: 0 };
         self.ask_again();
     }
 
-    /// The digits of the number so far; `complete` if the caller says that this is all of it.
-    fn phone_part(&mut self, part: &str, complete: bool) {
-        let Asking::Phone { digits, .. } = &mut self.asking else { return };
+    /// The spoken digits of the number so far.
+    fn phone_part(&mut self, part: &str) {
+        let Asking::Phone { digits, typed, .. } = &mut self.asking else { return };
+        typed.clear();
         part.clone_into(digits);
         let number = digits.clone();
-        if number.len() == MOBILE_DIGITS || complete && number.len() >= SHORTEST_NUMBER {
+        if number.len() == MOBILE_DIGITS {
             self.ask_time(number);
-        } else if number.len() > MOBILE_DIGITS || complete {
+        } else if number.len() > MOBILE_DIGITS {
             digits.clear();
             self.misunderstood_reply();
         } else {
@@ -402,7 +373,7 @@ impl Call {
         }
     }
 
-    fn ask_time(&mut self, number: String) {
+    pub(super) fn ask_time(&mut self, number: String) {
         self.asking = Asking::Time { number };
         self.ask_again();
     }

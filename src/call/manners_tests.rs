@@ -4,6 +4,7 @@ use super::event::{Disposition, EventKind, LegId};
 use super::tests::Rig;
 use super::{Input, Output, SeatNews};
 use crate::dialogue::{Act, Decision, Reason, Thought, Tier};
+use crate::media::{FRAME, Frame};
 
 /// A caller who has said nothing until a person was offered.
 fn offered_a_person(seats: &[&str]) -> Rig {
@@ -104,4 +105,98 @@ fn a_handoff_decided_while_the_bot_is_paused_is_still_announced_and_bridged() {
     rig.input(Input::Dtmf { leg: LegId::Seat, digit: '1' });
     rig.wait(200);
     assert!(rig.has(|k| matches!(k, EventKind::Bridged)), "the caller would wait for ever");
+}
+
+/// A caller whose number the network did not give, while it is being asked for.
+fn asked_for_a_number() -> Rig {
+    let mut rig = Rig::with(super::tests::settings(&[]), None, true);
+    rig.listen();
+    rig.press("0");
+    rig.listen();
+    rig.press("1");
+    rig.wait(300);
+    rig
+}
+
+#[test]
+fn digits_typed_into_the_question_cut_it_short_and_are_kept() {
+    let mut rig = asked_for_a_number();
+    rig.press("13800138000#");
+    rig.listen();
+    let said = rig.said_by_bot();
+    let (question, cut) = &said[said.len() - 2];
+    assert!(*cut && "号码是多少？".starts_with(question.as_str()), "{said:?}");
+    assert_eq!(rig.last_said(), "什么时间？");
+    rig.say("明天", 400);
+    rig.listen();
+    assert_eq!(rig.last_said(), "明天会打138 0013 8000。");
+}
+
+#[test]
+fn a_hash_ends_a_shorter_number_and_a_star_clears_it() {
+    let mut rig = asked_for_a_number();
+    rig.press("139*6245001#");
+    rig.listen();
+    rig.say("明天", 400);
+    rig.listen();
+    assert!(rig.has(|k| matches!(k, EventKind::CallbackBooked { number, .. } if number == "6245001")));
+}
+
+#[test]
+fn a_number_left_unfinished_is_asked_for_after_five_seconds() {
+    let mut rig = asked_for_a_number();
+    rig.press("1380013");
+    rig.wait(4900);
+    assert!("号码是多少？".starts_with(&rig.last_said()), "it waits for more keys");
+    rig.wait(200);
+    rig.listen();
+    assert_eq!(rig.last_said(), "请继续按。");
+    rig.press("8000");
+    rig.listen();
+    assert_eq!(rig.last_said(), "什么时间？");
+}
+
+#[test]
+fn digits_spoken_and_digits_typed_do_not_make_one_number() {
+    let mut rig = asked_for_a_number();
+    rig.listen();
+    rig.say("138", 700);
+    rig.listen();
+    rig.press("00138000");
+    rig.wait(6000);
+    rig.listen();
+    assert_eq!(rig.last_said(), "请继续按。", "eight digits were typed, not eleven");
+    rig.say("13900139000", 900);
+    rig.listen();
+    rig.say("明天", 400);
+    rig.listen();
+    assert!(rig.has(|k| matches!(k, EventKind::CallbackBooked { number, .. } if number == "13900139000")));
+}
+
+#[test]
+fn a_key_during_the_notice_acts_when_it_has_been_said() {
+    let mut rig = Rig::new(&["sip:seat"]);
+    rig.wait(100);
+    rig.press("0");
+    let asked = |rig: &Rig| rig.has(|k| matches!(k, EventKind::HandoffRequested { .. }));
+    let notice = 3 * super::tests::PER_CHAR / FRAME;
+    while !asked(&rig) {
+        assert!(rig.to_caller.len() < 2 * notice, "the key was lost");
+        rig.wait(20);
+    }
+    let sound = rig.to_caller.iter().filter(|frame| **frame != Frame::SILENCE).count();
+    assert!((notice..notice + 3).contains(&sound), "{sound} frames of {notice}");
+    assert!(rig.has(|k| matches!(k, EventKind::HandoffRequested { reason: Reason::KeyZero })));
+}
+
+#[test]
+fn a_key_confirms_that_the_caller_meant_to_interrupt() {
+    let mut rig = Rig::new(&["sip:seat"]);
+    rig.listen();
+    rig.say("空调坏了", 900);
+    rig.wait(900);
+    rig.say("", 200);
+    assert!(rig.has(|k| matches!(k, EventKind::BargeInStarted { .. })));
+    rig.press("0");
+    assert!(rig.has(|k| matches!(k, EventKind::BargeInConfirmed { .. })));
 }

@@ -11,6 +11,7 @@ pub mod event;
 mod handoff;
 mod hear;
 pub mod io;
+mod keys;
 pub mod listening;
 #[cfg(test)]
 mod manners_tests;
@@ -56,6 +57,8 @@ pub struct Call {
     /// True once the bot's own voice came back over the line.
     echoes: bool,
     asking: Asking,
+    /// Keys of the caller that wait for their turn.
+    keys: VecDeque<char>,
     /// What the bot's last question expects, if the core itself asks nothing.
     expects: Expect,
     clarified: bool,
@@ -117,6 +120,7 @@ impl Call {
             barging_in: false,
             echoes: false,
             asking: Asking::Nothing,
+            keys: VecDeque::new(),
             clarified: false,
             history: Vec::new(),
             carried: String::new(),
@@ -170,6 +174,7 @@ impl Call {
         }
         self.expire_timers();
         self.finish_turn();
+        self.take_keys();
         self.advance_handoff();
         self.watch_silence();
         if matches!(self.stage, Stage::Over) {
@@ -192,6 +197,7 @@ impl Call {
                 match timer {
                     Timer::NoInput => self.prompt_silent_caller(),
                     Timer::Stalled => self.give_up_turn(),
+                    Timer::Keys => self.keys_ended(),
                     Timer::SeatRing | Timer::SeatAccept => self.seat_timed_out(),
                     Timer::SeatRepeat => self.repeat_seat_keys(),
                     Timer::CallbackStore => {
@@ -207,11 +213,15 @@ impl Call {
     fn watch_silence(&mut self) {
         let stalled = !self.held && self.speaking.as_ref().is_some_and(BotTurn::is_stalled);
         self.run_timer_while(stalled, Timer::Stalled, self.settings.thinking);
+        if !self.is_typing() {
+            self.timers.stop(Timer::Keys);
+        }
         let quiet = matches!(self.stage, Stage::Talking)
             && !self.held
             && self.speaking.is_none()
             && self.pending.is_none()
             && self.listening.utterance().is_none()
+            && !self.timers.is_set(Timer::Keys)
             && !self.timers.is_set(Timer::CallbackStore);
         self.run_timer_while(quiet, Timer::NoInput, self.settings.no_input);
     }

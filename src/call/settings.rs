@@ -86,6 +86,8 @@ pub struct Phrases {
     pub ask_phone: Vec<String>,
     /// Asks for the rest of the number; `{number}` is what was understood so far.
     pub ask_phone_rest: Vec<String>,
+    /// Asks for the rest of a number that is being typed.
+    pub ask_keys_rest: Vec<String>,
     /// Asks when to call back.
     pub ask_time: Vec<String>,
     /// The call-back is stored; `{number}` is replaced.

@@ -16,7 +16,7 @@ use crate::media::{FRAME, FRAME_TIME, Frame};
 use crate::tts::Piece;
 
 /// Samples that a voice says per character.
-const PER_CHAR: usize = 10 * FRAME;
+pub(super) const PER_CHAR: usize = 10 * FRAME;
 
 struct Loudness;
 impl VoiceActivity for Loudness {
@@ -105,6 +105,7 @@ pub(super) fn settings(seats: &[&str]) -> Settings {
             callback_same_number: one("打{number}吗？"),
             ask_phone: one("号码是多少？"),
             ask_phone_rest: one("{number}，然后呢？"),
+            ask_keys_rest: one("请继续按。"),
             ask_time: one("什么时间？"),
             callback_booked: one("{when}会打{number}。"),
             callback_failed: one("没记下。"),
@@ -224,6 +225,12 @@ impl Rig {
             self.now = self.now + FRAME_TIME;
             let seat = self.seat_on.then_some(Frame([300; FRAME]));
             self.input(Input::Tick { caller: frame, seat });
+        }
+    }
+
+    pub(super) fn press(&mut self, keys: &str) {
+        for digit in keys.chars() {
+            self.input(Input::Dtmf { leg: LegId::Caller, digit });
         }
     }
 

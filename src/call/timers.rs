@@ -17,6 +17,8 @@ pub enum Timer {
     CallbackStore,
     /// The turn being spoken has nothing to play: the mind or the voice has brought nothing.
     Stalled,
+    /// Digits of a number were typed, and more may follow.
+    Keys,
 }
 
 impl Timer {
@@ -28,10 +30,11 @@ impl Timer {
         Self::SeatRepeat,
         Self::CallbackStore,
         Self::Stalled,
+        Self::Keys,
     ];
 }
 
-const COUNT: usize = 6;
+const COUNT: usize = 7;
 
 /// Deadlines by reason.
 #[derive(Debug)]

@@ -165,7 +165,8 @@ impl BotTurn {
 
     /// True while a clause that may not be interrupted is being played.
     pub fn is_protected(&self) -> bool {
-        self.protected > 0 && self.playout.current_clause() < self.protected
+        let finished = self.playout.is_drained() && self.playout.complete_clauses() >= self.protected;
+        self.protected > 0 && !finished && self.playout.current_clause() < self.protected
     }
 
     /// The words that have been heard if the last `in_flight` is still on its way.

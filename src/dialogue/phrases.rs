@@ -28,6 +28,8 @@ pub struct Phrases {
     pub ask_phone: String,
     /// Invites the rest of a number said in pieces.
     pub phone_more: String,
+    /// Invites the rest of a number that is being typed, and tells that `#` ends it.
+    pub keys_more: String,
     /// Asks for the number again.
     pub phone_again: String,
     /// Asks when to call back.
