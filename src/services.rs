@@ -380,6 +380,7 @@ fn phrases(tenant: &Tenant, lang: Lang) -> Phrases {
         greeting: clauses(&p.greeting),
         no_input: p.no_input.clone(),
         offer_person: clauses(&p.offer_person),
+        thinking: p.thinking.clone(),
         handing_over: clauses(&p.handing_over),
         callback_offer: clauses(&p.seat_busy_offer),
         callback_same_number: clauses(&p.callback_same_number),

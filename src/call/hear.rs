@@ -80,6 +80,7 @@ impl Call {
 
     /// The caller goes on before a sound of the answer has left: what was said belongs together with what follows.
     fn withdraw_answer(&mut self) {
+        self.drop_filler();
         if let Some(turn) = self.speaking.take() {
             turn.cancel();
             if let Some(said) = self.history.pop_if(|said| said.who == Who::Caller) {

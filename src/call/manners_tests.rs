@@ -1,8 +1,11 @@
 //! The manners of a conversation: what is said into a silence, while thinking, and what keys do.
 
+use std::time::Duration;
+
 use super::event::{Disposition, EventKind, LegId};
 use super::tests::Rig;
 use super::{Input, Output, SeatNews};
+use crate::clock::Time;
 use crate::dialogue::{Act, Decision, Reason, Thought, Tier};
 use crate::media::{FRAME, Frame};
 
@@ -199,4 +202,66 @@ fn a_key_confirms_that_the_caller_meant_to_interrupt() {
     assert!(rig.has(|k| matches!(k, EventKind::BargeInStarted { .. })));
     rig.press("0");
     assert!(rig.has(|k| matches!(k, EventKind::BargeInConfirmed { .. })));
+}
+
+/// What was said while thinking, and when.
+fn fillers(rig: &Rig) -> Vec<(Time, String)> {
+    let filled = rig.events.iter().filter_map(|(at, kind)| match kind {
+        EventKind::Filled { text, .. } => Some((*at, text.clone())),
+        _ => None,
+    });
+    filled.collect()
+}
+
+#[test]
+fn a_long_thought_is_filled_after_700_ms_and_the_answer_follows_the_filler_at_once() {
+    let mut rig = Rig::new(&[]);
+    rig.listen();
+    rig.mind_delay = Duration::from_millis(1150);
+    for (question, filler) in [("空调坏了", "稍等。"), ("车窗坏了", "我查查。")] {
+        rig.say(question, 900);
+        let began = rig.to_caller.len();
+        rig.wait(3600);
+        let (at, text) = fillers(&rig).pop().expect("the silence must be filled");
+        assert_eq!(text, filler);
+        let decided = rig.events.iter().rev().find(|(_, k)| matches!(k, EventKind::SpeechEnded(_)));
+        let waited = at.saturating_since(decided.expect("the turn ended").0).as_millis();
+        assert!((700..=760).contains(&waited), "it came after {waited} ms");
+        let frames = &rig.to_caller[began..];
+        let first = frames.iter().position(|f| *f != Frame::SILENCE).expect("sound");
+        let sound = &frames[first..];
+        let length = filler.chars().count() * super::tests::PER_CHAR / FRAME;
+        assert!(sound[..length + 10].iter().all(|f| *f != Frame::SILENCE), "a gap after the filler");
+        assert_eq!(sound[length].0[0], 1000, "the answer begins with its first character");
+        rig.listen();
+        assert_eq!(rig.last_said(), format!("关于{question}，这是一个回答。"), "a filler is no content");
+    }
+}
+
+#[test]
+fn a_quick_answer_is_not_filled() {
+    let mut rig = Rig::new(&[]);
+    rig.listen();
+    rig.mind_delay = Duration::from_millis(500);
+    rig.say("空调坏了", 900);
+    rig.listen();
+    assert_eq!(fillers(&rig), []);
+    assert_eq!(rig.last_said(), "关于空调坏了，这是一个回答。");
+}
+
+#[test]
+fn a_caller_who_speaks_on_during_a_filler_ends_it_and_is_answered_as_a_whole() {
+    let mut rig = Rig::new(&[]);
+    rig.listen();
+    rig.mind_delay = Duration::from_millis(3000);
+    rig.say("空调坏了", 900);
+    while fillers(&rig).is_empty() {
+        rig.wait(20);
+    }
+    rig.mind_delay = Duration::ZERO;
+    rig.say("昨天开始的", 900);
+    let silent = rig.to_caller.iter().rev().take_while(|f| **f == Frame::SILENCE).count();
+    assert!(silent > 38, "the filler went on over the caller");
+    rig.listen();
+    assert_eq!(rig.last_said(), "关于空调坏了昨天开始的，这是一个回答。");
 }

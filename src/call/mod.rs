@@ -8,6 +8,7 @@
 
 pub mod endpointing;
 pub mod event;
+mod filler;
 mod handoff;
 mod hear;
 pub mod io;
@@ -27,6 +28,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use self::event::{Disposition, Event, EventKind, LegId, TurnId};
+use self::filler::Filler;
 use self::handoff::{Asking, Handoff};
 use self::hear::Pending;
 pub use self::io::{ClauseId, HearingId, Input, Output, SeatNews};
@@ -52,6 +54,14 @@ pub struct Call {
     speaking: Option<BotTurn>,
     /// The turn that is speculated while the caller may still go on.
     pending: Option<Pending>,
+    /// What is said while the turn being spoken is thought of.
+    filler: Option<Filler>,
+    /// Fillers begun in this call.
+    fillers: usize,
+    /// The turn that had the last of them.
+    filled: Option<TurnId>,
+    /// The last frame of a filler that was cut, fading.
+    fading: Option<Frame>,
     /// True while the turn being spoken is paused for the caller.
     barging_in: bool,
     /// True once the bot's own voice came back over the line.
@@ -117,6 +127,10 @@ impl Call {
             stage: Stage::Talking,
             speaking: None,
             pending: None,
+            filler: None,
+            fillers: 0,
+            filled: None,
+            fading: None,
             barging_in: false,
             echoes: false,
             asking: Asking::Nothing,
@@ -177,6 +191,7 @@ impl Call {
         self.take_keys();
         self.advance_handoff();
         self.watch_silence();
+        self.watch_thinking();
         if matches!(self.stage, Stage::Over) {
             return;
         }
@@ -196,7 +211,8 @@ impl Call {
             if self.timers.take_expired(timer, self.now) {
                 match timer {
                     Timer::NoInput => self.prompt_silent_caller(),
-                    Timer::Stalled => self.give_up_turn(),
+                    Timer::Stalled => self.stalled(),
+                    Timer::Filler => self.prepare_filler(),
                     Timer::Keys => self.keys_ended(),
                     Timer::SeatRing | Timer::SeatAccept => self.seat_timed_out(),
                     Timer::SeatRepeat => self.repeat_seat_keys(),

@@ -57,6 +57,11 @@ impl Call {
     }
 
     pub(super) fn speech(&mut self, id: ClauseId, piece: Piece) {
+        let mut piece = Some(piece);
+        if self.filler_speech(id, &mut piece) {
+            return;
+        }
+        let Some(piece) = piece else { return };
         let now = self.now;
         let error =
             self.turns().find(|turn| turn.id == id.turn).and_then(|turn| turn.speech(now, id.index, piece));
@@ -70,6 +75,9 @@ impl Call {
     pub(super) fn frame_for_caller(&mut self) -> Frame {
         if self.held {
             return Frame::SILENCE;
+        }
+        if let Some(frame) = self.fading.take().or_else(|| self.filler_frame()) {
+            return frame;
         }
         if let Some(turn) = &mut self.speaking {
             if let Some(frame) = turn.playout.pull() {
@@ -102,6 +110,7 @@ impl Call {
     /// Drops the turn being spoken; what has been heard of it is remembered.
     pub(super) fn cut_turn(&mut self) {
         self.barging_in = false;
+        self.drop_filler();
         if let Some(turn) = self.speaking.take() {
             turn.cancel();
             self.remember(&turn, true);
@@ -191,6 +200,7 @@ impl Call {
             }
         }
         if self.speaking.as_ref().is_some_and(BotTurn::is_silent) {
+            self.drop_filler();
             self.speaking = None;
         }
     }

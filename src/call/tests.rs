@@ -100,6 +100,7 @@ pub(super) fn settings(seats: &[&str]) -> Settings {
             greeting: one("您好请讲。"),
             no_input: vec!["还在吗？".into(), "听得到吗？".into()],
             offer_person: one("要转人工吗？"),
+            thinking: vec!["稍等。".into(), "我查查。".into()],
             handing_over: one("正在转接。"),
             callback_offer: one("要回电吗？"),
             callback_same_number: one("打{number}吗？"),
@@ -132,6 +133,7 @@ pub(super) struct Rig {
     pub(super) store_works: bool,
     pub(super) late: VecDeque<(Time, Input)>,
     pub(super) asr_delay: Duration,
+    pub(super) mind_delay: Duration,
     pub(super) seat_on: bool,
     pub(super) to_caller: Vec<Frame>,
     pub(super) to_seat: Vec<Frame>,
@@ -155,6 +157,7 @@ impl Rig {
             store_works: true,
             late: VecDeque::new(),
             asr_delay: Duration::from_millis(100),
+            mind_delay: Duration::ZERO,
             seat_on: false,
             to_caller: vec![],
             to_seat: vec![],
@@ -190,7 +193,8 @@ impl Rig {
                     let (tx, rx) = std::sync::mpsc::channel();
                     Scripted.think((**ask).clone(), Box::new(move |t| tx.send(t).expect("the rig listens")));
                     for thought in rx {
-                        self.late.push_back((self.now, Input::Thought { turn: *turn, thought }));
+                        self.late
+                            .push_back((self.now + self.mind_delay, Input::Thought { turn: *turn, thought }));
                     }
                 }
                 Output::Synthesize { id, text, .. } if self.tts_works => {

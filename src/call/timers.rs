@@ -19,6 +19,8 @@ pub enum Timer {
     Stalled,
     /// Digits of a number were typed, and more may follow.
     Keys,
+    /// The caller waits for a thought and hears nothing.
+    Filler,
 }
 
 impl Timer {
@@ -31,10 +33,11 @@ impl Timer {
         Self::CallbackStore,
         Self::Stalled,
         Self::Keys,
+        Self::Filler,
     ];
 }
 
-const COUNT: usize = 7;
+const COUNT: usize = 8;
 
 /// Deadlines by reason.
 #[derive(Debug)]

@@ -163,6 +163,11 @@ impl BotTurn {
         self.playout.is_drained() && !self.playout.is_paused() && !self.is_over()
     }
 
+    /// True while it answers a caller whose turn is over and the mind has brought no clause.
+    pub fn is_thinking(&self) -> bool {
+        self.answers.is_some_and(|a| a.decided.is_some()) && !self.closed && self.clauses.is_empty()
+    }
+
     /// True while a clause that may not be interrupted is being played.
     pub fn is_protected(&self) -> bool {
         let finished = self.playout.is_drained() && self.playout.complete_clauses() >= self.protected;

@@ -44,6 +44,8 @@ pub struct Phrases {
     pub seat_left: String,
     /// Said to the seat after the summary: which key accepts, which declines.
     pub seat_keys: String,
+    /// Said in turn while an answer takes long: at least two, or none.
+    pub thinking: Vec<String>,
     /// Last words.
     pub goodbye: String,
     /// What to say at the first, second … silence.
