@@ -23,6 +23,8 @@ mod speak;
 mod tests;
 pub mod timers;
 pub mod turn;
+#[cfg(test)]
+mod walk_tests;
 
 use std::collections::VecDeque;
 use std::time::Duration;

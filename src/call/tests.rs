@@ -18,7 +18,7 @@ use crate::tts::Piece;
 /// Samples that a voice says per character.
 pub(super) const PER_CHAR: usize = 10 * FRAME;
 
-struct Loudness;
+pub(super) struct Loudness;
 impl VoiceActivity for Loudness {
     fn probability(&mut self, frame: &Frame) -> f32 {
         if frame.0[0] == 0 { 0.0 } else { 1.0 }
