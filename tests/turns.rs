@@ -17,9 +17,9 @@ fn labelled_turns_are_taken_at_their_ends_and_the_bot_yields_to_who_wants_to_spe
     let told = || serde_json::to_string_pretty(&report).unwrap_or_default();
     let turns = &report.turns;
     assert!(turns.count > 30, "{}", told());
-    assert!(turns.cut_off_share() <= 0.12, "too many are cut off: {}", told());
+    assert!(turns.cut_off_share() <= 0.16, "too many are cut off: {}", told());
     assert!(turns.delay_ms.is_some_and(|(median, _)| median <= 700), "it waits too long: {}", told());
-    assert!(report.yields() >= Some(0.8), "it does not yield: {}", told());
+    assert!(report.yields() >= Some(0.6), "it does not yield: {}", told());
     assert!(report.selectivity(Truth::Backchannel) >= Some(0.7), "it yields to a 嗯: {}", told());
     assert!(report.selectivity(Truth::Cough) >= Some(0.6), "it yields to a cough: {}", told());
 }

@@ -93,6 +93,13 @@ pub enum EventKind {
         /// Where the time since the caller's last speech went; none for turns that answer nothing (greeting, prompts).
         timings: Option<Timings>,
     },
+    /// The bot began to say that it is thinking, while it thinks of a turn. Not a part of the turn.
+    Filled {
+        /// The turn.
+        turn: TurnId,
+        /// The words.
+        text: String,
+    },
     /// The bot's turn is over.
     BotSaid {
         /// The turn.

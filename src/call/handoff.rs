@@ -1,4 +1,5 @@
 //! Giving the call to a seat: dial, consult, bridge; and the call-back when no seat can be had. No path ends in silence.
+//! Here are also the questions that the core itself asks.
 
 use std::time::Duration;
 
@@ -38,10 +39,12 @@ impl Handoff {
     }
 }
 
-/// What the bot has asked the caller about a call-back.
+/// What the core has asked the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Asking {
     Nothing,
+    /// Whether a silent caller wants a person.
+    Person,
     /// Whether a call-back is wanted.
     Offer {
         misses: u8,
@@ -51,9 +54,10 @@ pub(super) enum Asking {
         number: String,
         misses: u8,
     },
-    /// The number, of which these digits are known.
+    /// The number, of which these digits were spoken, or else these typed: they never make one number together.
     Phone {
         digits: String,
+        typed: String,
         misses: u8,
     },
     /// When to call that number.
@@ -72,7 +76,7 @@ impl Asking {
         match self {
             Self::Nothing | Self::Stored { .. } => Expect::Open,
             Self::Time { .. } => Expect::Time,
-            Self::Offer { .. } | Self::SameNumber { .. } => Expect::YesNo,
+            Self::Person | Self::Offer { .. } | Self::SameNumber { .. } => Expect::YesNo,
             Self::Phone { .. } => Expect::Phone,
         }
     }
@@ -83,9 +87,7 @@ const KEYS_AGAIN: Duration = Duration::from_secs(4);
 /// The store has this long to confirm a call-back.
 const STORE_PATIENCE: Duration = Duration::from_secs(3);
 /// Digits of a mobile number.
-const MOBILE_DIGITS: usize = 11;
-/// Digits of the shortest number that a caller may end with `#`.
-const SHORTEST_NUMBER: usize = 7;
+pub(super) const MOBILE_DIGITS: usize = 11;
 /// Replies that were not understood before the question is given up.
 const MISSES: u8 = 2;
 /// Said for "as soon as someone is there".
@@ -95,8 +97,11 @@ impl Call {
     /// Begins to bring in a seat; the announcement follows the clauses of the present turn.
     pub(super) fn start_handoff(&mut self, reason: Reason) {
         self.event(EventKind::HandoffRequested { reason });
+        // Nobody listens from here on, so nobody would judge an interruption: what is paused goes on, and ends.
+        self.reject_barge_in("");
         self.drop_pending();
         self.listening.take();
+        self.keys.clear();
         self.asking = Asking::Nothing;
         let phrases = self.settings.phrases.clone();
         if self.settings.seats.is_empty() {
@@ -146,40 +151,13 @@ impl Call {
         }
     }
 
-    pub(super) fn caller_key(&mut self, digit: char) {
-        match &mut self.asking {
-            Asking::Phone { digits, .. } => match digit {
-                '*' => digits.clear(),
-                '#' => {
-                    let number = digits.clone();
-                    self.phone_part(&number, true);
-                }
-                _ => {
-                    digits.push(digit);
-                    if digits.len() >= MOBILE_DIGITS {
-                        let number = std::mem::take(digits);
-                        self.cut_turn();
-                        self.ask_time(number);
-                    }
-                }
-            },
-            Asking::Offer { .. } | Asking::SameNumber { .. } if matches!(digit, '1' | '2') => {
-                self.cut_turn();
-                self.reply(if digit == '1' { Act::Yes } else { Act::No });
-            }
-            _ if digit == '0' => {
-                self.cut_turn();
-                self.start_handoff(Reason::KeyZero);
-            }
-            _ => {}
-        }
-    }
-
-    /// Takes the reply to what was asked about a call-back.
+    /// Takes the reply to what the core has asked.
     pub(super) fn reply(&mut self, act: Act) {
         let phrases = self.settings.phrases.clone();
         match (std::mem::replace(&mut self.asking, Asking::Nothing), act) {
             (Asking::Nothing, _) => {}
+            (Asking::Person, Act::Yes) => self.start_handoff(Reason::Requested),
+            (Asking::Person, Act::No) => self.say(&phrases.goodbye, Then::HangUp),
             (_, Act::Phone(number)) | (Asking::SameNumber { number, .. }, Act::Yes) => self.ask_time(number),
             (Asking::Time { number }, Act::When(when)) => self.book(number, when),
             (Asking::Time { number }, _) => self.book(number, SOON.into()),
@@ -194,13 +172,13 @@ impl Call {
                 self.say(&phrases.callback_declined, Then::Listen);
             }
             (Asking::SameNumber { .. }, Act::No) => self.ask_phone(),
-            (Asking::Phone { digits, misses }, Act::PhonePart(part)) => {
-                self.asking = Asking::Phone { digits, misses };
-                self.phone_part(&part, false);
+            (Asking::Phone { digits, typed, misses }, Act::PhonePart(part)) => {
+                self.asking = Asking::Phone { digits, typed, misses };
+                self.phone_part(&part);
             }
             (Asking::Offer { .. } | Asking::SameNumber { .. }, Act::PhonePart(part)) => {
-                self.asking = Asking::Phone { digits: String::new(), misses: 0 };
-                self.phone_part(&part, false);
+                self.asking = Asking::Phone { digits: String::new(), typed: String::new(), misses: 0 };
+                self.phone_part(&part);
             }
             (asking, _) => {
                 self.asking = asking;
@@ -214,9 +192,11 @@ impl Call {
         let phrases = self.settings.phrases.clone();
         let question = match &self.asking {
             Asking::Nothing | Asking::Stored { .. } => return,
+            Asking::Person => phrases.offer_person.clone(),
             Asking::Time { .. } => phrases.ask_time.clone(),
             Asking::Offer { .. } => phrases.callback_offer.clone(),
             Asking::SameNumber { number, .. } => with_number(&phrases.callback_same_number, number),
+            Asking::Phone { typed, .. } if !typed.is_empty() => phrases.ask_keys_rest.clone(),
             Asking::Phone { digits, .. } if digits.is_empty() => phrases.ask_phone.clone(),
             Asking::Phone { digits, .. } => with_number(&phrases.ask_phone_rest, digits),
         };
@@ -228,6 +208,10 @@ impl Call {
         if let Asking::Time { number } = &self.asking {
             let number = number.clone();
             self.book(number, SOON.into());
+            return;
+        }
+        if self.asking == Asking::Person {
+            self.ask_again();
             return;
         }
         if let Asking::Offer { misses } | Asking::SameNumber { misses, .. } | Asking::Phone { misses, .. } =
@@ -369,18 +353,19 @@ impl Call {
     }
 
     fn ask_phone(&mut self) {
-        self.asking = Asking::Phone { digits: String::new(), misses: 0 };
+        self.asking = Asking::Phone { digits: String::new(), typed: String::new(), misses: 0 };
         self.ask_again();
     }
 
-    /// The digits of the number so far; `complete` if the caller says that this is all of it.
-    fn phone_part(&mut self, part: &str, complete: bool) {
-        let Asking::Phone { digits, .. } = &mut self.asking else { return };
+    /// The spoken digits of the number so far.
+    fn phone_part(&mut self, part: &str) {
+        let Asking::Phone { digits, typed, .. } = &mut self.asking else { return };
+        typed.clear();
         part.clone_into(digits);
         let number = digits.clone();
-        if number.len() == MOBILE_DIGITS || complete && number.len() >= SHORTEST_NUMBER {
+        if number.len() == MOBILE_DIGITS {
             self.ask_time(number);
-        } else if number.len() > MOBILE_DIGITS || complete {
+        } else if number.len() > MOBILE_DIGITS {
             digits.clear();
             self.misunderstood_reply();
         } else {
@@ -388,7 +373,7 @@ impl Call {
         }
     }
 
-    fn ask_time(&mut self, number: String) {
+    pub(super) fn ask_time(&mut self, number: String) {
         self.asking = Asking::Time { number };
         self.ask_again();
     }

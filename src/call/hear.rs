@@ -22,9 +22,9 @@ pub(super) struct Pending {
 }
 
 /// A partial below this confidence says nothing about an interruption.
-const TRUSTED_PARTIAL: f32 = 0.35;
+const TRUSTED_PARTIAL: f32 = 0.05;
 /// A final below this confidence, said over the bot, is taken for a cough.
-const TRUSTED_FINAL: f32 = 0.3;
+const TRUSTED_FINAL: f32 = 0.02;
 /// What sounds this much like what the bot is saying is the bot.
 const OWN_VOICE: f32 = 0.72;
 /// Characters of the bot's turn, before and after what is being played, in which its echo is looked for.
@@ -81,6 +81,7 @@ impl Call {
 
     /// The caller goes on before a sound of the answer has left: what was said belongs together with what follows.
     fn withdraw_answer(&mut self) {
+        self.drop_filler();
         if let Some(turn) = self.speaking.take() {
             turn.cancel();
             self.event(EventKind::AnswerDropped { turn: turn.id });
@@ -257,7 +258,7 @@ impl Call {
         self.speculate();
     }
 
-    fn reject_barge_in(&mut self, words: &str) {
+    pub(super) fn reject_barge_in(&mut self, words: &str) {
         if !std::mem::take(&mut self.barging_in) {
             return;
         }

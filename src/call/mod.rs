@@ -8,10 +8,14 @@
 
 pub mod endpointing;
 pub mod event;
+mod filler;
 mod handoff;
 mod hear;
 pub mod io;
+mod keys;
 pub mod listening;
+#[cfg(test)]
+mod manners_tests;
 pub mod playout;
 pub mod settings;
 mod speak;
@@ -19,11 +23,14 @@ mod speak;
 mod tests;
 pub mod timers;
 pub mod turn;
+#[cfg(test)]
+mod walk_tests;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use self::event::{Disposition, Event, EventKind, LegId, TurnId};
+use self::filler::Filler;
 use self::handoff::{Asking, Handoff};
 use self::hear::Pending;
 pub use self::io::{ClauseId, HearingId, Input, Output, SeatNews};
@@ -49,11 +56,21 @@ pub struct Call {
     speaking: Option<BotTurn>,
     /// The turn that is speculated while the caller may still go on.
     pending: Option<Pending>,
+    /// What is said while the turn being spoken is thought of.
+    filler: Option<Filler>,
+    /// Fillers begun in this call.
+    fillers: usize,
+    /// The turn that had the last of them.
+    filled: Option<TurnId>,
+    /// The last frame of a filler that was cut, fading.
+    fading: Option<Frame>,
     /// True while the turn being spoken is paused for the caller.
     barging_in: bool,
     /// True once the bot's own voice came back over the line.
     echoes: bool,
     asking: Asking,
+    /// Keys of the caller that wait for their turn.
+    keys: VecDeque<char>,
     /// What the bot's last question expects, if the core itself asks nothing.
     expects: Expect,
     clarified: bool,
@@ -112,9 +129,14 @@ impl Call {
             stage: Stage::Talking,
             speaking: None,
             pending: None,
+            filler: None,
+            fillers: 0,
+            filled: None,
+            fading: None,
             barging_in: false,
             echoes: false,
             asking: Asking::Nothing,
+            keys: VecDeque::new(),
             clarified: false,
             history: Vec::new(),
             carried: String::new(),
@@ -168,8 +190,10 @@ impl Call {
         }
         self.expire_timers();
         self.finish_turn();
+        self.take_keys();
         self.advance_handoff();
         self.watch_silence();
+        self.watch_thinking();
         if matches!(self.stage, Stage::Over) {
             return;
         }
@@ -189,7 +213,9 @@ impl Call {
             if self.timers.take_expired(timer, self.now) {
                 match timer {
                     Timer::NoInput => self.prompt_silent_caller(),
-                    Timer::Stalled => self.give_up_turn(),
+                    Timer::Stalled => self.stalled(),
+                    Timer::Filler => self.prepare_filler(),
+                    Timer::Keys => self.keys_ended(),
                     Timer::SeatRing | Timer::SeatAccept => self.seat_timed_out(),
                     Timer::SeatRepeat => self.repeat_seat_keys(),
                     Timer::CallbackStore => {
@@ -205,11 +231,15 @@ impl Call {
     fn watch_silence(&mut self) {
         let stalled = !self.held && self.speaking.as_ref().is_some_and(BotTurn::is_stalled);
         self.run_timer_while(stalled, Timer::Stalled, self.settings.thinking);
+        if !self.is_typing() {
+            self.timers.stop(Timer::Keys);
+        }
         let quiet = matches!(self.stage, Stage::Talking)
             && !self.held
             && self.speaking.is_none()
             && self.pending.is_none()
             && self.listening.utterance().is_none()
+            && !self.timers.is_set(Timer::Keys)
             && !self.timers.is_set(Timer::CallbackStore);
         self.run_timer_while(quiet, Timer::NoInput, self.settings.no_input);
     }

@@ -71,8 +71,13 @@ pub struct Phrases {
     pub notice: Vec<String>,
     /// Greeting.
     pub greeting: Vec<String>,
-    /// Prompts to a silent caller, in order; after the last the call ends with `goodbye`.
+    /// Prompts to a silent caller, in order: the first asks, the next ask in other words.
     pub no_input: Vec<String>,
+    /// After the last of them: asks whether a person is wanted (a yes/no question). A no and more silence end the call with
+    /// `goodbye`; if it is empty, they do so at once.
+    pub offer_person: Vec<String>,
+    /// Said while thinking takes long, in turn; with fewer than two, one would come twice in a row.
+    pub thinking: Vec<String>,
     /// A seat is being sought.
     pub handing_over: Vec<String>,
     /// No seat can be had: a call-back is offered (a yes/no question).
@@ -83,6 +88,8 @@ pub struct Phrases {
     pub ask_phone: Vec<String>,
     /// Asks for the rest of the number; `{number}` is what was understood so far.
     pub ask_phone_rest: Vec<String>,
+    /// Asks for the rest of a number that is being typed.
+    pub ask_keys_rest: Vec<String>,
     /// Asks when to call back.
     pub ask_time: Vec<String>,
     /// The call-back is stored; `{number}` is replaced.

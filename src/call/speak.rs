@@ -1,6 +1,7 @@
 //! Speaking to the caller: one turn at a time, what it came to, and the frame that leaves.
 
 use super::event::EventKind;
+use super::handoff::Asking;
 use super::io::{ClauseId, Output};
 use super::turn::{BotTurn, Then};
 use super::{Call, Stage};
@@ -56,6 +57,11 @@ impl Call {
     }
 
     pub(super) fn speech(&mut self, id: ClauseId, piece: Piece) {
+        let mut piece = Some(piece);
+        if self.filler_speech(id, &mut piece) {
+            return;
+        }
+        let Some(piece) = piece else { return };
         let now = self.now;
         let error =
             self.turns().find(|turn| turn.id == id.turn).and_then(|turn| turn.speech(now, id.index, piece));
@@ -69,6 +75,9 @@ impl Call {
     pub(super) fn frame_for_caller(&mut self) -> Frame {
         if self.held {
             return Frame::SILENCE;
+        }
+        if let Some(frame) = self.fading.take().or_else(|| self.filler_frame()) {
+            return frame;
         }
         if let Some(turn) = &mut self.speaking {
             if let Some(frame) = turn.playout.pull() {
@@ -101,20 +110,32 @@ impl Call {
     /// Drops the turn being spoken; what has been heard of it is remembered.
     pub(super) fn cut_turn(&mut self) {
         self.barging_in = false;
+        self.drop_filler();
         if let Some(turn) = self.speaking.take() {
             turn.cancel();
             self.remember(&turn, true);
         }
     }
 
-    /// Prompts a caller who says nothing; after the last prompt the call ends.
+    /// One rung further down for a caller who says nothing: prompts, then the offer of a person, then goodbye. What the core
+    /// has asked is asked again with each prompt; then no person is offered, and a promised call-back is booked at the end.
     pub(super) fn prompt_silent_caller(&mut self) {
         let phrases = self.settings.phrases.clone();
-        match phrases.no_input.get(self.prompts) {
-            Some(prompt) => self.say(std::slice::from_ref(prompt), Then::Listen),
-            None => self.say(&phrases.goodbye, Then::HangUp),
-        }
+        let rung = self.prompts;
         self.prompts += 1;
+        match (phrases.no_input.get(rung), &self.asking) {
+            (_, Asking::Person) => self.say(&phrases.goodbye, Then::HangUp),
+            (Some(prompt), _) => {
+                self.say(std::slice::from_ref(prompt), Then::Listen);
+                self.ask_again();
+            }
+            (None, Asking::Nothing) if !phrases.offer_person.is_empty() => {
+                self.asking = Asking::Person;
+                self.ask_again();
+            }
+            (None, Asking::Time { .. }) => self.misunderstood_reply(),
+            (None, _) => self.say(&phrases.goodbye, Then::HangUp),
+        }
     }
 
     /// The mind or the voice has brought nothing in time. Apologise; if that fails too, a person; at last, the end.
@@ -147,6 +168,11 @@ impl Call {
             tier: decision.tier,
             topic: decision.topic,
         });
+        // A caller who says what it is about is served; the offer of a person was for one who says nothing.
+        if self.asking == Asking::Person && matches!(decision.act, Act::Answer | Act::Clarify | Act::Goodbye)
+        {
+            self.asking = Asking::Nothing;
+        }
         let was_asking = self.expect() != Expect::Open;
         match decision.act {
             Act::Answer => {
@@ -174,6 +200,7 @@ impl Call {
             }
         }
         if self.speaking.as_ref().is_some_and(BotTurn::is_silent) {
+            self.drop_filler();
             self.speaking = None;
         }
     }

@@ -16,9 +16,9 @@ use crate::media::{FRAME, FRAME_TIME, Frame};
 use crate::tts::Piece;
 
 /// Samples that a voice says per character.
-const PER_CHAR: usize = 10 * FRAME;
+pub(super) const PER_CHAR: usize = 10 * FRAME;
 
-struct Loudness;
+pub(super) struct Loudness;
 impl VoiceActivity for Loudness {
     fn probability(&mut self, frame: &Frame) -> f32 {
         if frame.0[0] == 0 { 0.0 } else { 1.0 }
@@ -83,7 +83,7 @@ fn one(text: &str) -> Vec<String> {
     vec![text.into()]
 }
 
-fn settings(seats: &[&str]) -> Settings {
+pub(super) fn settings(seats: &[&str]) -> Settings {
     Settings {
         hearing: Hearing::default(),
         endpointing: Endpointing { model: Model::plain(), ..Endpointing::default() },
@@ -99,11 +99,14 @@ fn settings(seats: &[&str]) -> Settings {
             notice: one("录音。"),
             greeting: one("您好请讲。"),
             no_input: vec!["还在吗？".into(), "听得到吗？".into()],
+            offer_person: one("要转人工吗？"),
+            thinking: vec!["稍等。".into(), "我查查。".into()],
             handing_over: one("正在转接。"),
             callback_offer: one("要回电吗？"),
             callback_same_number: one("打{number}吗？"),
             ask_phone: one("号码是多少？"),
             ask_phone_rest: one("{number}，然后呢？"),
+            ask_keys_rest: one("请继续按。"),
             ask_time: one("什么时间？"),
             callback_booked: one("{when}会打{number}。"),
             callback_failed: one("没记下。"),
@@ -120,29 +123,30 @@ fn settings(seats: &[&str]) -> Settings {
 }
 
 /// A call, its scripted surroundings and everything that came out of it.
-struct Rig {
-    call: Call,
-    now: Time,
+pub(super) struct Rig {
+    pub(super) call: Call,
+    pub(super) now: Time,
     /// What the recogniser will hear in the coming utterances.
-    words: HashMap<u32, String>,
-    said: u32,
-    tts_works: bool,
-    store_works: bool,
-    late: VecDeque<(Time, Input)>,
-    asr_delay: Duration,
-    seat_on: bool,
-    to_caller: Vec<Frame>,
-    to_seat: Vec<Frame>,
-    outputs: Vec<Output>,
-    events: Vec<(Time, EventKind)>,
+    pub(super) words: HashMap<u32, String>,
+    pub(super) said: u32,
+    pub(super) tts_works: bool,
+    pub(super) store_works: bool,
+    pub(super) late: VecDeque<(Time, Input)>,
+    pub(super) asr_delay: Duration,
+    pub(super) mind_delay: Duration,
+    pub(super) seat_on: bool,
+    pub(super) to_caller: Vec<Frame>,
+    pub(super) to_seat: Vec<Frame>,
+    pub(super) outputs: Vec<Output>,
+    pub(super) events: Vec<(Time, EventKind)>,
 }
 
 impl Rig {
-    fn new(seats: &[&str]) -> Self {
+    pub(super) fn new(seats: &[&str]) -> Self {
         Self::with(settings(seats), Some("13800138000"), true)
     }
 
-    fn with(settings: Settings, number: Option<&str>, tts_works: bool) -> Self {
+    pub(super) fn with(settings: Settings, number: Option<&str>, tts_works: bool) -> Self {
         let call = Call::new(settings, Box::new(Loudness), number.map(Into::into), Time::ZERO);
         let mut rig = Self {
             call,
@@ -153,6 +157,7 @@ impl Rig {
             store_works: true,
             late: VecDeque::new(),
             asr_delay: Duration::from_millis(100),
+            mind_delay: Duration::ZERO,
             seat_on: false,
             to_caller: vec![],
             to_seat: vec![],
@@ -163,12 +168,12 @@ impl Rig {
         rig
     }
 
-    fn input(&mut self, input: Input) {
+    pub(super) fn input(&mut self, input: Input) {
         self.call.handle(self.now, input);
         self.drain();
     }
 
-    fn drain(&mut self) {
+    pub(super) fn drain(&mut self) {
         while let Some(output) = self.call.poll() {
             match &output {
                 Output::Play { leg: LegId::Caller, frame } => self.to_caller.push(*frame),
@@ -188,7 +193,8 @@ impl Rig {
                     let (tx, rx) = std::sync::mpsc::channel();
                     Scripted.think((**ask).clone(), Box::new(move |t| tx.send(t).expect("the rig listens")));
                     for thought in rx {
-                        self.late.push_back((self.now, Input::Thought { turn: *turn, thought }));
+                        self.late
+                            .push_back((self.now + self.mind_delay, Input::Thought { turn: *turn, thought }));
                     }
                 }
                 Output::Synthesize { id, text, .. } if self.tts_works => {
@@ -217,7 +223,7 @@ impl Rig {
         }
     }
 
-    fn ticks(&mut self, voiced: bool, time: Duration) {
+    pub(super) fn ticks(&mut self, voiced: bool, time: Duration) {
         let frame = if voiced { Frame([500; FRAME]) } else { Frame::SILENCE };
         for _ in 0..time.as_millis() / FRAME_TIME.as_millis() {
             self.now = self.now + FRAME_TIME;
@@ -226,18 +232,24 @@ impl Rig {
         }
     }
 
-    fn wait(&mut self, millis: u64) {
+    pub(super) fn press(&mut self, keys: &str) {
+        for digit in keys.chars() {
+            self.input(Input::Dtmf { leg: LegId::Caller, digit });
+        }
+    }
+
+    pub(super) fn wait(&mut self, millis: u64) {
         self.ticks(false, Duration::from_millis(millis));
     }
 
-    fn say(&mut self, words: &str, millis: u64) {
+    pub(super) fn say(&mut self, words: &str, millis: u64) {
         self.said += 1;
         self.words.insert(self.said, words.into());
         self.ticks(true, Duration::from_millis(millis));
     }
 
     /// Waits until the bot has said what it has to say: something within two seconds, then nothing for 600 ms.
-    fn listen(&mut self) {
+    pub(super) fn listen(&mut self) {
         let mut silent = 0;
         let mut spoke = false;
         for i in 0..3000 {
@@ -252,7 +264,7 @@ impl Rig {
         panic!("the bot never stopped speaking; events: {:#?}", self.events);
     }
 
-    fn has(&self, wanted: impl Fn(&EventKind) -> bool) -> bool {
+    pub(super) fn has(&self, wanted: impl Fn(&EventKind) -> bool) -> bool {
         self.events.iter().any(|(_, kind)| wanted(kind))
     }
 
@@ -261,7 +273,7 @@ impl Rig {
         self.events.iter().filter(|(_, kind)| matches!(kind, EventKind::AnswerDropped { .. })).count()
     }
 
-    fn said_by_bot(&self) -> Vec<(String, bool)> {
+    pub(super) fn said_by_bot(&self) -> Vec<(String, bool)> {
         let said = self.events.iter().filter_map(|(_, kind)| match kind {
             EventKind::BotSaid { text, interrupted, .. } => Some((text.clone(), *interrupted)),
             _ => None,
@@ -269,7 +281,11 @@ impl Rig {
         said.collect()
     }
 
-    fn disposition(&self) -> Option<Disposition> {
+    pub(super) fn last_said(&self) -> String {
+        self.said_by_bot().pop().unwrap_or_default().0
+    }
+
+    pub(super) fn disposition(&self) -> Option<Disposition> {
         self.events.iter().find_map(|(_, kind)| match kind {
             EventKind::Ended { disposition } => Some(*disposition),
             _ => None,
@@ -534,11 +550,11 @@ fn a_second_low_confidence_in_a_row_is_a_handoff() {
 }
 
 #[test]
-fn a_silent_caller_is_prompted_and_then_let_go() {
+fn a_silent_caller_is_prompted_offered_a_person_and_then_let_go() {
     let mut rig = Rig::new(&[]);
     rig.wait(60_000);
     let said: Vec<_> = rig.said_by_bot().into_iter().map(|s| s.0).collect();
-    assert_eq!(said[1..], ["还在吗？", "听得到吗？", "再见。"]);
+    assert_eq!(said[1..], ["还在吗？", "听得到吗？", "要转人工吗？", "再见。"]);
     assert_eq!(rig.disposition(), Some(Disposition::Silent));
 }
 

@@ -17,6 +17,10 @@ pub enum Timer {
     CallbackStore,
     /// The turn being spoken has nothing to play: the mind or the voice has brought nothing.
     Stalled,
+    /// Digits of a number were typed, and more may follow.
+    Keys,
+    /// The caller waits for a thought and hears nothing.
+    Filler,
 }
 
 impl Timer {
@@ -28,10 +32,12 @@ impl Timer {
         Self::SeatRepeat,
         Self::CallbackStore,
         Self::Stalled,
+        Self::Keys,
+        Self::Filler,
     ];
 }
 
-const COUNT: usize = 6;
+const COUNT: usize = 8;
 
 /// Deadlines by reason.
 #[derive(Debug)]

@@ -163,9 +163,15 @@ impl BotTurn {
         self.playout.is_drained() && !self.playout.is_paused() && !self.is_over()
     }
 
+    /// True while it answers a caller whose turn is over and the mind has brought no clause.
+    pub fn is_thinking(&self) -> bool {
+        self.answers.is_some_and(|a| a.decided.is_some()) && !self.closed && self.clauses.is_empty()
+    }
+
     /// True while a clause that may not be interrupted is being played.
     pub fn is_protected(&self) -> bool {
-        self.protected > 0 && self.playout.current_clause() < self.protected
+        let finished = self.playout.is_drained() && self.playout.complete_clauses() >= self.protected;
+        self.protected > 0 && !finished && self.playout.current_clause() < self.protected
     }
 
     /// The words that have been heard if the last `in_flight` is still on its way.

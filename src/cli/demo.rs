@@ -230,6 +230,7 @@ fn describe(event: &Event) -> Option<String> {
         EventKind::BotSaid { text, interrupted, .. } => {
             format!("bot     {text}{}", if *interrupted { " ✂ interrupted" } else { "" })
         }
+        EventKind::Filled { text, .. } => format!("bot     ({text})"),
         EventKind::BargeInStarted { .. } => "  · caller speaks: playout paused".into(),
         EventKind::BargeInConfirmed { .. } => "  · interruption confirmed".into(),
         EventKind::BargeInRejected { text, .. } => format!("  · no interruption ({text:?}): playout goes on"),

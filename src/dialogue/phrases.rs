@@ -28,6 +28,8 @@ pub struct Phrases {
     pub ask_phone: String,
     /// Invites the rest of a number said in pieces.
     pub phone_more: String,
+    /// Invites the rest of a number that is being typed, and tells that `#` ends it.
+    pub keys_more: String,
     /// Asks for the number again.
     pub phone_again: String,
     /// Asks when to call back.
@@ -42,10 +44,15 @@ pub struct Phrases {
     pub seat_left: String,
     /// Said to the seat after the summary: which key accepts, which declines.
     pub seat_keys: String,
+    /// Said in turn while an answer takes long: at least two, or none.
+    pub thinking: Vec<String>,
     /// Last words.
     pub goodbye: String,
-    /// What to say at the first, second … silence; the silence after the last one ends the call with `goodbye`.
+    /// What to say at the first, second … silence.
     pub no_input: Vec<String>,
+    /// What to ask at the silence after those: whether the caller wants a person; expects yes or no. A no, or one more silence,
+    /// ends the call with `goodbye`.
+    pub offer_person: String,
     /// Said by the mind to an angry caller, before the handoff.
     pub apology: String,
     /// Answer to a greeting.

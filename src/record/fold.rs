@@ -76,6 +76,7 @@ impl Folder {
             | EventKind::Partial(_)
             | EventKind::AnswerDropped { .. }
             | EventKind::BargeInStarted { .. }
+            | EventKind::Filled { .. }
             | EventKind::Dtmf { leg: LegId::Seat, .. } => {}
             EventKind::SpeechEnded(why) => self.end_of_turn = Some(why.clone()),
             EventKind::CallerSaid { turn: _, text, confidence, engine, began, ended } => {

@@ -270,6 +270,7 @@ impl Tap for CallTap {
             | EventKind::Hold { .. }
             | EventKind::SeatDialled { .. }
             | EventKind::Consulting { .. }
+            | EventKind::Filled { .. }
             | EventKind::Bridged => {}
         }
     }

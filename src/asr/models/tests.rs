@@ -89,7 +89,7 @@ async fn a_model_is_fetched_checked_and_named() {
     .await
     .unwrap();
     assert_eq!((sums.length, told), (model.len() as u64, model.len() as u64));
-    assert_eq!(sums.sha256, "0909f6fb0f73d66768a4473f54dc21034167cd0e9e92a72df3ff8e58cdced7b7");
+    assert_eq!(sums.sha256, "e827211c4a80c9c115d8e3c5ab90197a94ebe4abf4dabac7abf31be587a2d143");
     assert!(path.exists() && !dir.path().join("m.bin.part").exists());
 }
 

@@ -1,0 +1,131 @@
+//! What the bot says while it thinks: 稍等，我查一下。
+//!
+//! When nothing of an answer is there [`PATIENCE`] after the end of the caller's turn was decided, one of the tenant's
+//! `thinking` phrases is said, and another for every [`AGAIN`] of silence after it. They go in turn, so the same one never
+//! comes twice in a row. A filler belongs to the turn whose answer it announces and goes with it: whoever speaks on withdraws
+//! both. It is said whole, and the answer follows it without a gap. It says nothing, so it is neither a part of the history nor
+//! a beginning of the turn: latencies are measured to the answer itself.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::Call;
+use super::event::EventKind;
+use super::io::{ClauseId, Output};
+use super::playout::Playout;
+use super::timers::Timer;
+use crate::media::{FRAME_TIME, Frame};
+use crate::tts::Piece;
+
+/// Silence of thinking before a filler.
+const PATIENCE: Duration = Duration::from_millis(700);
+/// Silence of thinking after a filler before another.
+const AGAIN: Duration = Duration::from_secs(4);
+/// Clauses of a turn from this index on are fillers.
+const FIRST_INDEX: usize = usize::MAX / 2;
+
+/// One phrase on its way to being said.
+#[derive(Debug)]
+pub(super) struct Filler {
+    id: ClauseId,
+    text: String,
+    playout: Playout,
+    ready: bool,
+    began: bool,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Filler {
+    /// Takes a step of its synthesis.
+    fn speech(&mut self, piece: Piece) {
+        match piece {
+            Piece::Audio { samples, span } => self.playout.push(0, &samples, span.end),
+            Piece::Done | Piece::Failed(_) => self.ready = true,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.ready && self.playout.is_drained()
+    }
+}
+
+impl Drop for Filler {
+    fn drop(&mut self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Call {
+    /// Keeps the timer of the next filler running: exactly while the caller waits for a thought and hears nothing.
+    pub(super) fn watch_thinking(&mut self) {
+        self.end_filler();
+        let thinking = self.speaking.as_ref().filter(|turn| !self.held && turn.is_thinking());
+        let waits = thinking.is_some() && self.filler.is_none() && !self.settings.phrases.thinking.is_empty();
+        let length = if self.filled == thinking.map(|turn| turn.id) { AGAIN } else { PATIENCE };
+        self.run_timer_while(waits, Timer::Filler, length);
+    }
+
+    /// Has the next phrase synthesised.
+    pub(super) fn prepare_filler(&mut self) {
+        let Some(turn) = self.speaking.as_ref().map(|turn| turn.id) else { return };
+        let phrases = &self.settings.phrases.thinking;
+        let text = phrases[self.fillers % phrases.len()].clone();
+        let id = ClauseId { turn, index: FIRST_INDEX + self.fillers };
+        let cancelled = Arc::<AtomicBool>::default();
+        self.outputs.push_back(Output::Synthesize { id, text: text.clone(), cancelled: cancelled.clone() });
+        self.filler =
+            Some(Filler { id, text, playout: Playout::default(), ready: false, began: false, cancelled });
+    }
+
+    /// Takes a step of synthesis. True if it belongs to a filler, wanted or not.
+    pub(super) fn filler_speech(&mut self, id: ClauseId, piece: &mut Option<Piece>) -> bool {
+        let ours = id.index >= FIRST_INDEX;
+        if let Some(filler) = self.filler.as_mut().filter(|f| ours && f.id == id) {
+            piece.take().into_iter().for_each(|piece| filler.speech(piece));
+        }
+        ours
+    }
+
+    /// The next frame of the filler, if it is being said or may begin now.
+    pub(super) fn filler_frame(&mut self) -> Option<Frame> {
+        let thinking = self.speaking.as_ref().is_some_and(super::turn::BotTurn::is_thinking);
+        let filler = self.filler.as_mut().filter(|f| f.began || f.ready && thinking)?;
+        let frame = filler.playout.pull()?;
+        if !std::mem::replace(&mut filler.began, true) {
+            let (turn, text) = (filler.id.turn, filler.text.clone());
+            self.filled = Some(turn);
+            self.fillers += 1;
+            self.event(EventKind::Filled { turn, text });
+        }
+        Some(frame)
+    }
+
+    /// True while one is being said.
+    pub(super) fn is_filling(&self) -> bool {
+        self.filler.as_ref().is_some_and(|f| f.began && !f.is_over())
+    }
+
+    /// The turn that it belonged to is gone: it ends within a frame, without a click.
+    pub(super) fn drop_filler(&mut self) {
+        if let Some(mut filler) = self.filler.take().filter(|f| f.began && !self.held) {
+            filler.playout.pause();
+            self.fading = filler.playout.pull();
+        }
+    }
+
+    /// Forgets a filler that has been said, and one that came too late to be.
+    fn end_filler(&mut self) {
+        let thinking = self.speaking.as_ref().filter(|turn| turn.is_thinking()).map(|turn| turn.id);
+        self.filler.take_if(|f| f.is_over() || !f.began && thinking != Some(f.id.turn));
+    }
+
+    /// The mind has run out of time while a filler is being said: what follows waits for its end.
+    pub(super) fn stalled(&mut self) {
+        if self.is_filling() {
+            self.timers.set(Timer::Stalled, self.now + FRAME_TIME);
+        } else {
+            self.give_up_turn();
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Random walks through calls: whatever happens in whatever order, the promises of the core hold.
+//!
+//! A walk is made from a seed, which a failure prints. Each turn's audio carries its number, so a frame tells whose it is.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use rand::rngs::SmallRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+
+use super::event::{EventKind, HandoffOutcome, LegId};
+use super::tests::{Loudness, settings};
+use super::timers::Timer;
+use super::{Asking, Call, Input, Output, SeatNews, Stage};
+use crate::asr::{self, Transcript};
+use crate::clock::Time;
+use crate::dialogue::{Act, Decision, Reason, Thought, Tier, Who};
+use crate::media::{FRAME, FRAME_TIME, Frame};
+use crate::tts::Piece;
+
+/// No line is silent for longer while both sides could speak: the five seconds that a turn may have nothing to play, then the
+/// seven that the caller has to answer if nothing came of it, and a second for slow ears and voices.
+const LONGEST_SILENCE: Duration = Duration::from_secs(13);
+const WALKS: u64 = 60;
+const STEPS: usize = 3000;
+
+struct Walk {
+    call: Call,
+    rng: SmallRng,
+    now: Time,
+    later: VecDeque<(Time, Input)>,
+    /// The newest turn that was heard.
+    newest: i16,
+    ended: usize,
+    /// Words of the bot, as the events told them.
+    told: Vec<String>,
+    quiet_since: Time,
+    voiced: bool,
+}
+
+impl Walk {
+    fn new(seed: u64) -> Self {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let seats: &[&str] = if rng.random() { &["sip:one", "sip:two"] } else { &[] };
+        let number = rng.random::<bool>().then(|| "13800138000".into());
+        Self {
+            call: Call::new(settings(seats), Box::new(Loudness), number, Time::ZERO),
+            rng,
+            now: Time::ZERO,
+            later: VecDeque::new(),
+            newest: 0,
+            ended: 0,
+            told: Vec::new(),
+            quiet_since: Time::ZERO,
+            voiced: false,
+        }
+    }
+
+    fn soon(&mut self, most: u64, input: Input) {
+        let at = self.now + Duration::from_millis(self.rng.random_range(0..=most));
+        self.later.push_back((at, input));
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.call.poll() {
+            assert!(self.ended == 0 || matches!(output, Output::HangUp), "after the end: {output:?}");
+            match output {
+                Output::Play { leg: LegId::Caller, frame } => self.played(frame),
+                Output::Transcribe { id, purpose, .. } => {
+                    let words = ["", "嗯", "好", "不用", "等一下", "空调坏了", "138", "13900139000", "明天"];
+                    let text = (*words.choose(&mut self.rng).unwrap_or(&"")).to_owned();
+                    let result = match self.rng.random_range(0..12) {
+                        0 => Err(asr::Error::Engine("it broke".into())),
+                        1 => Err(asr::Error::Dropped),
+                        _ => Ok(Transcript { text, confidence: 0.9, ..Transcript::default() }),
+                    };
+                    let most = if self.rng.random_ratio(1, 10) { 1500 } else { 200 };
+                    self.soon(most, Input::Transcript { id, purpose, result });
+                }
+                Output::Think { turn, .. } => self.think(turn),
+                Output::Synthesize { id, text, .. } => {
+                    let mut at = self.now;
+                    for i in 0..text.chars().count() {
+                        at = at + Duration::from_millis(self.rng.random_range(0..60));
+                        let samples = vec![100 + id.turn.0 as i16; 4 * FRAME];
+                        let piece = Piece::Audio { samples, span: i..i + 1 };
+                        self.later.push_back((at, Input::Speech { id, piece }));
+                    }
+                    let failed = self.rng.random_ratio(1, 20);
+                    let last = if failed { Piece::Failed("it broke".into()) } else { Piece::Done };
+                    self.later.push_back((at, Input::Speech { id, piece: last }));
+                }
+                Output::DialSeat { attempt, .. } => {
+                    let news = if self.rng.random() {
+                        SeatNews::Answered
+                    } else {
+                        SeatNews::Failed(HandoffOutcome::Busy)
+                    };
+                    self.soon(4000, Input::Seat { attempt, news });
+                    self.soon(20_000, Input::Seat { attempt, news: SeatNews::Gone });
+                    self.soon(9000, Input::Dtmf { leg: LegId::Seat, digit: '1' });
+                }
+                Output::BookCallback { .. } => {
+                    let result = if self.rng.random() { Ok(()) } else { Err("disk full".into()) };
+                    self.soon(4000, Input::CallbackStored { result });
+                }
+                Output::Event(event) => match event.kind {
+                    EventKind::Ended { .. } => self.ended += 1,
+                    EventKind::BotSaid { text, .. } if !text.is_empty() => self.told.push(text),
+                    _ => {}
+                },
+                _ => {}
+            }
+        }
+    }
+
+    fn think(&mut self, turn: super::TurnId) {
+        let act = match self.rng.random_range(0..14) {
+            0 => Act::Handoff(Reason::Requested),
+            1 => Act::Clarify,
+            2 => Act::Ignore,
+            3 => Act::Yes,
+            4 => Act::No,
+            5 => Act::PhonePart("138".into()),
+            6 => Act::Phone("13900139000".into()),
+            7 => Act::When("明天".into()),
+            8 if self.rng.random_ratio(1, 4) => Act::Goodbye,
+            _ => Act::Answer,
+        };
+        let mut at = self.now + Duration::from_millis(self.rng.random_range(0..300));
+        if self.rng.random_ratio(1, 6) {
+            at = at + Duration::from_millis(self.rng.random_range(0..7000));
+        }
+        if matches!(act, Act::Answer | Act::Clarify) {
+            for clause in ["关于这个，", "这是一个回答。"] {
+                self.later.push_back((at, Input::Thought { turn, thought: Thought::Clause(clause.into()) }));
+            }
+        }
+        let (sources, topic) = (vec![], "test".into());
+        let decision = Decision { act, confidence: 0.9, sources, tier: Tier::Light, topic };
+        self.later.push_back((at, Input::Thought { turn, thought: Thought::Decided(decision) }));
+    }
+
+    fn played(&mut self, frame: Frame) {
+        // A fade touches the first quarter of a frame; one that fades out is silent behind it.
+        let turn = frame.0[FRAME - 1] - 100;
+        if turn > 0 {
+            assert!(frame.0[FRAME / 4..].iter().all(|s| s - 100 == turn), "two turns in one frame");
+            assert!(turn >= self.newest, "turn {turn} after turn {} at {:?}", self.newest, self.now);
+            self.newest = turn;
+        }
+        let excused = self.call.held
+            || self.voiced
+            || self.call.listening.utterance().is_some()
+            || !matches!(self.call.stage, Stage::Talking)
+            || self.call.timers.is_set(Timer::Keys);
+        if frame != Frame::SILENCE || excused {
+            self.quiet_since = self.now;
+        }
+        let silent = self.now.saturating_since(self.quiet_since);
+        assert!(
+            silent <= LONGEST_SILENCE,
+            "silent for {silent:?} at {:?}: speaking {:?}, pending {}, barging {}, asking {:?}, timers {:?}",
+            self.now,
+            self.call.speaking,
+            self.call.pending.is_some(),
+            self.call.barging_in,
+            self.call.asking,
+            self.call.timers
+        );
+    }
+
+    /// Every timer that runs has its reason.
+    fn check(&self) {
+        let call = &self.call;
+        if call.is_over() {
+            return;
+        }
+        let set = |timer| call.timers.is_set(timer);
+        let handoff = matches!(call.stage, Stage::Handoff(_));
+        assert!(!set(Timer::NoInput) || call.speaking.is_none() && !call.held, "nobody is waited for");
+        assert!(!set(Timer::Stalled) || call.speaking.is_some(), "nothing can be late");
+        assert!(!set(Timer::Filler) || call.speaking.is_some() && call.filler.is_none(), "nothing to fill");
+        assert!(!set(Timer::Keys) || call.is_typing(), "no digits were typed");
+        assert!(
+            !set(Timer::CallbackStore) || matches!(call.asking, Asking::Stored { .. }),
+            "nothing to store"
+        );
+        for timer in [Timer::SeatRing, Timer::SeatAccept, Timer::SeatRepeat] {
+            assert!(!set(timer) || handoff, "{timer:?} without a seat");
+        }
+        let remembered = call.history.iter().filter(|s| s.who == Who::Bot).map(|s| s.text.as_str());
+        assert!(remembered.eq(self.told.iter().map(String::as_str)), "history is not what was played");
+    }
+
+    fn step(&mut self) {
+        self.now = self.now + FRAME_TIME;
+        if self.rng.random_ratio(1, if self.voiced { 30 } else { 120 }) {
+            self.voiced = !self.voiced;
+        }
+        if self.rng.random_ratio(1, 400) {
+            let digit = *['0', '1', '2', '5', '#', '*'].choose(&mut self.rng).unwrap_or(&'0');
+            self.soon(0, Input::Dtmf { leg: LegId::Caller, digit });
+        }
+        if self.rng.random_ratio(1, 900) {
+            self.soon(0, Input::Hold { leg: LegId::Caller, held: true });
+            self.soon(3000, Input::Hold { leg: LegId::Caller, held: false });
+        }
+        if self.rng.random_ratio(1, 6000) {
+            self.soon(0, Input::CallerGone { dead_line: false });
+        }
+        while let Some(i) = self.later.iter().position(|(at, _)| *at <= self.now) {
+            if let Some((_, input)) = self.later.remove(i) {
+                self.call.handle(self.now, input);
+                self.drain();
+            }
+        }
+        let caller = if self.voiced { Frame([500; FRAME]) } else { Frame::SILENCE };
+        self.call.handle(self.now, Input::Tick { caller, seat: None });
+        self.drain();
+        self.check();
+    }
+}
+
+#[test]
+fn no_walk_breaks_a_promise() {
+    for seed in 0..WALKS {
+        let mut walk = Walk::new(seed);
+        let walked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for _ in 0..STEPS {
+                walk.step();
+            }
+            walk.call.handle(walk.now, Input::CallerGone { dead_line: false });
+            walk.drain();
+            assert_eq!(walk.ended, 1, "a call ends once");
+        }));
+        assert!(walked.is_ok(), "the walk from seed {seed} broke a promise, see above");
+    }
+}
