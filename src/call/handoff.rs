@@ -1,6 +1,7 @@
 //! Giving the call to a seat: dial, consult, bridge; and the call-back when no seat can be had. No path ends in silence.
 //! Here are also the questions that the core itself asks.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use super::event::{EventKind, HandoffOutcome};
@@ -363,13 +364,13 @@ impl Call {
         typed.clear();
         part.clone_into(digits);
         let number = digits.clone();
-        if number.len() == MOBILE_DIGITS {
-            self.ask_time(number);
-        } else if number.len() > MOBILE_DIGITS {
-            digits.clear();
-            self.misunderstood_reply();
-        } else {
-            self.ask_again();
+        match number.len().cmp(&MOBILE_DIGITS) {
+            Ordering::Equal => self.ask_time(number),
+            Ordering::Greater => {
+                digits.clear();
+                self.misunderstood_reply();
+            }
+            Ordering::Less => self.ask_again(),
         }
     }
 

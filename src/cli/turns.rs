@@ -222,8 +222,8 @@ fn svg(fitted: &[Point], silence: &[Point]) -> String {
             .map(|(ms, share)| format!("{:.1},{:.1}", x(ms as f64), y(share)))
             .collect();
         let dots = points.iter().filter_map(|p| p.split_once(','));
-        let dots: String =
-            dots.map(|(x, y)| format!(r#"<circle cx="{x}" cy="{y}" r="3" fill="{colour}"/>"#)).collect();
+        let dots = dots.map(|(x, y)| format!(r#"<circle cx="{x}" cy="{y}" r="3" fill="{colour}"/>"#));
+        let dots = dots.collect::<Vec<_>>().concat();
         format!(
             r#"<polyline points="{}" fill="none" stroke="{colour}" stroke-width="2"/>{dots}"#,
             points.join(" ")

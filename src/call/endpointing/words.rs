@@ -93,7 +93,7 @@ pub fn read(words: &str, expect: Expect) -> WordSigns {
 /// The same sound in other characters will do (好的在见), but not for a single one.
 fn is_whole(words: &str) -> bool {
     let sounds = sound::syllables(words);
-    let alike = || WHOLE_SOUNDS.iter().any(|whole| *whole == sounds);
+    let alike = || WHOLE_SOUNDS.contains(&sounds);
     WHOLE.contains(&words) || sounds.len() > 1 && sounds.len() == words.chars().count() && alike()
 }
 

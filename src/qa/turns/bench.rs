@@ -101,7 +101,7 @@ pub fn watch(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: &Set
     let mut call = Bench::new(set, item, recognizer, settings);
     let mut moments = Vec::new();
     for frame in set.frames(item) {
-        call.step(frame);
+        call.step(&frame);
         let at_ms = call.now.since_start().as_millis() as u64;
         let signs = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
         moments.extend(signs.into_iter().map(|signs| Moment { at_ms, signs }));
@@ -112,7 +112,7 @@ pub fn watch(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: &Set
 fn play(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: Settings) -> (Outcome, Vec<Event>) {
     let mut bench = Bench::new(set, item, recognizer, settings);
     for frame in set.frames(item) {
-        bench.step(frame);
+        bench.step(&frame);
     }
     let begin = item.begin_ms().unwrap_or(0) as i64;
     let mut outcome = Outcome {
@@ -136,9 +136,10 @@ fn play(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: Settings)
             EventKind::BargeInStarted { .. } => {
                 outcome.paused_ms.get_or_insert(at as i64 - begin);
             }
-            EventKind::BargeInConfirmed { .. } => outcome.cut = true,
             EventKind::BargeInRejected { .. } => outcome.resumed = true,
-            EventKind::BotSaid { interrupted: true, .. } => outcome.cut = true,
+            EventKind::BargeInConfirmed { .. } | EventKind::BotSaid { interrupted: true, .. } => {
+                outcome.cut = true;
+            }
             _ => {}
         }
     }
@@ -189,7 +190,7 @@ impl<'a> Bench<'a> {
         bench
     }
 
-    fn step(&mut self, caller: Frame) {
+    fn step(&mut self, caller: &Frame) {
         self.now = self.now + FRAME_TIME;
         self.later.sort_by_key(|(at, _)| *at);
         while self.later.first().is_some_and(|(at, _)| *at <= self.now) {
@@ -197,7 +198,7 @@ impl<'a> Bench<'a> {
             self.call.handle(self.now, input);
             self.drain();
         }
-        self.call.handle(self.now, Input::Tick { caller, seat: None });
+        self.call.handle(self.now, Input::Tick { caller: *caller, seat: None });
         self.drain();
     }
 
