@@ -253,7 +253,7 @@ fn a_quick_answer_is_not_filled() {
 fn a_caller_who_speaks_on_during_a_filler_ends_it_and_is_answered_as_a_whole() {
     let mut rig = Rig::new(&[]);
     rig.listen();
-    rig.mind_delay = Duration::from_millis(3000);
+    rig.mind_delay = Duration::from_secs(3);
     rig.say("空调坏了", 900);
     while fillers(&rig).is_empty() {
         rig.wait(20);

@@ -66,7 +66,7 @@ impl Walk {
         while let Some(output) = self.call.poll() {
             assert!(self.ended == 0 || matches!(output, Output::HangUp), "after the end: {output:?}");
             match output {
-                Output::Play { leg: LegId::Caller, frame } => self.played(frame),
+                Output::Play { leg: LegId::Caller, frame } => self.played(&frame),
                 Output::Transcribe { id, purpose, .. } => {
                     let words = ["", "嗯", "好", "不用", "等一下", "空调坏了", "138", "13900139000", "明天"];
                     let text = (*words.choose(&mut self.rng).unwrap_or(&"")).to_owned();
@@ -142,7 +142,7 @@ impl Walk {
         self.later.push_back((at, Input::Thought { turn, thought: Thought::Decided(decision) }));
     }
 
-    fn played(&mut self, frame: Frame) {
+    fn played(&mut self, frame: &Frame) {
         // A fade touches the first quarter of a frame; one that fades out is silent behind it.
         let turn = frame.0[FRAME - 1] - 100;
         if turn > 0 {
@@ -155,7 +155,7 @@ impl Walk {
             || self.call.listening.utterance().is_some()
             || !matches!(self.call.stage, Stage::Talking)
             || self.call.timers.is_set(Timer::Keys);
-        if frame != Frame::SILENCE || excused {
+        if *frame != Frame::SILENCE || excused {
             self.quiet_since = self.now;
         }
         let silent = self.now.saturating_since(self.quiet_since);

@@ -99,6 +99,7 @@ mod tests {
     use super::*;
     use crate::call::endpointing::Because;
 
+    #[expect(clippy::unnecessary_wraps, reason = "the stages of a turn are optional")]
     fn ms(ms: u64) -> Option<Duration> {
         Some(Duration::from_millis(ms))
     }

@@ -512,8 +512,8 @@ mod tests {
             }
         }
         let samples = scrape(&metrics);
-        assert_eq!(samples[r#"nightline_calls_total{door="sip",disposition="callback"}"#], 2.0);
-        assert_eq!(samples[r#"nightline_barge_in_verdict_seconds_count{outcome="confirmed"}"#], 2.0);
+        assert_eq!(samples[r#"nightline_calls_total{door="sip",disposition="callback"}"#] as u64, 2);
+        assert_eq!(samples[r#"nightline_barge_in_verdict_seconds_count{outcome="confirmed"}"#] as u64, 2);
     }
 
     #[test]
@@ -548,7 +548,7 @@ mod tests {
         let metrics = Metrics::new();
         tell(&mut *metrics.tap(&sip()), [(700, EventKind::BargeInConfirmed { turn: TurnId(1) })]);
         let samples = scrape(&metrics);
-        assert_eq!(samples[r#"nightline_barge_ins_total{outcome="confirmed"}"#], 1.0);
+        assert_eq!(samples[r#"nightline_barge_ins_total{outcome="confirmed"}"#] as u64, 1);
         assert!(!samples.contains_key(r#"nightline_barge_in_verdict_seconds_count{outcome="confirmed"}"#));
     }
 }
