@@ -4,6 +4,7 @@ Debian 12's voice `cmn` reads Chinese characters as English letters; `cmn-latn-p
 """
 
 import ctypes
+import json
 import math
 import pickle
 import random
@@ -233,6 +234,9 @@ def excluded():
     found = set()
     for path in fixtures.glob("*.toml"):
         found |= set(re.findall(r'(?:text|say|said)\s*=\s*"([^"]+)"', path.read_text()))
+    for path in fixtures.glob("turns/test*.jsonl"):
+        said = (json.loads(line).get("text", "") for line in path.read_text().splitlines())
+        found |= {text for text in said if len(text) > 4}  # "好的" has to be learnt from somewhere
     return found
 
 

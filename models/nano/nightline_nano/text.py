@@ -90,9 +90,9 @@ def code(r):
 
 @slot
 def plate(r):
-    n = r.choice([5, 6])
-    rest = "".join(r.choice("0123456789") if r.random() < 0.8 else r.choice(LETTERS) for _ in range(n - 1))
-    head = r.choice("京沪粤浙苏川渝津鄂湘鲁豫冀皖闽赣陕晋辽吉黑桂琼贵云甘青蒙宁新藏") + r.choice("ABCDEFG") + ("D" if n == 6 else "")
+    """Province, city's letter and five characters; a new-energy car has a D or an F before them."""
+    rest = "".join(r.choice("0123456789") if r.random() < 0.8 else r.choice(LETTERS) for _ in range(5))
+    head = r.choice("京沪粤浙苏川渝津鄂湘鲁豫冀皖闽赣陕晋辽吉黑桂琼贵云甘青蒙宁新藏") + r.choice("ABCDEFG") + r.choice(["", "D", "D", "F"])
     return head + "".join(DIGITS[int(c)] if c.isdigit() else c for c in rest)
 
 

@@ -116,7 +116,7 @@ async fn a_job_is_answered_even_if_its_runtime_ends() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     let (reply, answer) = mpsc::channel();
-    std::thread::spawn(move || {
+    let server = std::thread::spawn(move || {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let remote =
@@ -130,10 +130,12 @@ async fn a_job_is_answered_even_if_its_runtime_ends() {
             reply: Box::new(move |result| drop(reply.send(result))),
         });
         // The server has taken the connection and says nothing.
-        let _connection = listener.accept().unwrap();
+        let connection = listener.accept().unwrap();
         runtime.shutdown_background();
+        (connection, listener)
     });
     let result = answer.recv_timeout(LONG).expect("a job is never forgotten");
+    drop(server.join()); // had the connection ended before, the job would have gone to the spare
     assert!(matches!(result, Err(Error::Engine(_))), "{result:?}");
 }
 
