@@ -28,6 +28,9 @@ const NO_SPEECH: f32 = 0.5;
 /// below 0.3, and no wrong one below 0.12.
 const INVENTED: f32 = 0.1;
 
+/// What is wrong with a model whose logits are no numbers.
+const LOST: &str = "the model computes no numbers (NaN): its weights are damaged, fetch or export the file again";
+
 /// Tokens a second that a person can speak; a character is one to three tokens.
 const TOKENS_A_SECOND: f32 = 10.0;
 
@@ -73,6 +76,14 @@ impl Decoder {
     pub(super) fn new(model: Arc<Model>) -> Result<Self, whisper_rs::WhisperError> {
         let state = model.context.create_state()?;
         Ok(Self { model, state, parameters: HashMap::new() })
+    }
+
+    /// Decodes half a second of a faint tone, as the first utterance of a call would be: finds weights that are no numbers, and
+    /// has whisper.cpp allocate what it needs.
+    pub(super) fn warm_up(&mut self) -> Result<(), Error> {
+        let tone: Vec<f32> = (0..RATE / 2).map(|i| 0.01 * (i as f32 * 0.1).sin()).collect();
+        let context = self.model.audio_context(tone.len());
+        self.pass(&tone, context, "en", &AtomicBool::new(false)).map(drop)
     }
 
     fn parameters(&mut self, language: &'static str) -> Result<FullParams<'static, 'static>, Error> {
@@ -138,6 +149,9 @@ impl Decoder {
             return Err(Error::Engine("aborted".into()));
         }
         outcome.map_err(|e| Error::Engine(format!("whisper.cpp: {e}")))?;
+        if listener.lost {
+            return Err(Error::Engine(LOST.into()));
+        }
 
         let mut pieces = Vec::new();
         for segment in self.state.as_iter() {
@@ -239,6 +253,8 @@ struct Listener {
     nothing: usize,
     prompt_length: usize,
     no_speech: f32,
+    /// The logits were no numbers.
+    lost: bool,
     steps: Vec<Step>,
 }
 
@@ -256,6 +272,7 @@ impl Listener {
             nothing: model.context.token_nosp() as usize,
             prompt_length: prompt + if model.header.multilingual() { 4 } else { 2 },
             no_speech: 0.0,
+            lost: false,
             steps: Vec::new(),
         }
     }
@@ -265,8 +282,9 @@ impl Listener {
         let highest = first.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let sum: f32 = first.iter().map(|logit| (logit - highest).exp()).sum();
         let probability = |id: usize| first.get(id).map_or(0.0, |logit| (logit - highest).exp() / sum);
+        self.lost = !sum.is_finite();
         let silent = probability(self.nothing) + probability(self.end as usize);
-        self.no_speech = if silent.is_finite() { silent.clamp(0.0, 1.0) } else { 1.0 };
+        self.no_speech = if self.lost { 1.0 } else { silent.clamp(0.0, 1.0) };
     }
 }
 

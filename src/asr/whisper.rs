@@ -83,6 +83,14 @@ pub enum OpenError {
     /// whisper.cpp refused, most often for lack of memory.
     #[error("whisper.cpp did not load the model: {0}; is there enough memory?")]
     Engine(#[from] WhisperError),
+    /// The file is whole, but its weights are not usable.
+    #[error("{}: {source}", path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What came of trying it.
+        source: super::Error,
+    },
     /// A worker thread could not be started.
     #[error("cannot start a recogniser thread: {0}")]
     Thread(io::Error),
@@ -125,8 +133,15 @@ impl Whisper {
             model.prompt = model.context.tokenize(prompt, 1024)?;
         }
         let model = Arc::new(model);
-        let decoders =
+        let mut decoders: Vec<_> =
             (0..options.workers).map(|_| Decoder::new(Arc::clone(&model))).collect::<Result<_, _>>()?;
+        for decoder in &mut decoders {
+            let path = || match source {
+                ModelSource::Embedded => "the embedded model".into(),
+                ModelSource::File(path) => path.clone(),
+            };
+            decoder.warm_up().map_err(|source| OpenError::Weights { path: path(), source })?;
+        }
         let pool = Pool::new(decoders, options.waiting_partials).map_err(OpenError::Thread)?;
         Ok(Self { pool, header })
     }

@@ -99,8 +99,11 @@ pub fn audio(path: &Path) -> Result<Vec<i16>, Error> {
         != (WAV_RATE, 1, 16, hound::SampleFormat::Int)
     {
         return Err(wrong(format!(
-            "it has {} Hz, {} channels and {} bits instead of {WAV_RATE} Hz, 1 channel and 16 bits",
-            spec.sample_rate, spec.channels, spec.bits_per_sample
+            "it has {} Hz, {} channels and {} {} bits instead of {WAV_RATE} Hz, 1 channel and 16 integer bits",
+            spec.sample_rate,
+            spec.channels,
+            spec.bits_per_sample,
+            if spec.sample_format == hound::SampleFormat::Int { "integer" } else { "floating-point" }
         )));
     }
     let samples: Vec<i16> = wav.samples().collect::<Result<_, _>>().map_err(|e| wrong(e.to_string()))?;

@@ -103,6 +103,17 @@ fn a_recording_of_another_shape_is_refused_with_what_to_do() {
     assert!(manifest::audio(&path).is_err());
     write_wav(&path, 8_000, &[]);
     assert_eq!(manifest::audio(&path).unwrap(), [0_i16; 0]);
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 8_000,
+        bits_per_sample: 32,
+        sample_format: hound::SampleFormat::Float,
+    };
+    let mut wav = hound::WavWriter::create(&path, spec).unwrap();
+    wav.write_sample(f32::NAN).unwrap();
+    wav.finalize().unwrap();
+    let error = manifest::audio(&path).unwrap_err().to_string();
+    assert!(error.contains("32 floating-point bits"), "NaN must not come in: {error}");
 }
 
 struct Broken;

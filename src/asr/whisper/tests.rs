@@ -243,6 +243,21 @@ fn a_file_that_is_no_whole_model_is_a_clear_error() {
 }
 
 #[test]
+fn weights_that_are_no_numbers_are_found_before_the_first_call() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.bin");
+    let mut model = embedded().unwrap();
+    // The file ends with the biases of the decoder's last layer.
+    let last = model.len() - 256 * 4;
+    for weight in model[last..].chunks_exact_mut(4) {
+        weight.copy_from_slice(&f32::NAN.to_le_bytes());
+    }
+    std::fs::write(&path, &model).unwrap();
+    let error = Whisper::open(&ModelSource::File(path), &Options::default()).err().map(|e| e.to_string());
+    assert!(error.as_ref().is_some_and(|e| e.contains("model.bin") && e.contains("damaged")), "{error:?}");
+}
+
+#[test]
 fn dropping_the_engine_answers_what_still_waits() {
     let whisper = open(1);
     let answers: Vec<_> = (0..6).map(|_| submit(&whisper, speech(SPEECH[4].0), "zh")).collect();
