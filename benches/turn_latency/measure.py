@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
-"""Turn latency and barge-in stop as they are on the wire.
+"""Turn latency and barge-in stop, on the wire and in the callers' recordings, with one call or with many at once.
 
-usage: measure.py [--binary PATH] [--repeat N] [--pairs] [FIXTURE…]
+usage: measure.py [--binary PATH] [--calls N] [--seconds S] [--pairs] [--keep]
        measure.py --pcap FILE --server PORT
 
-Runs `nightline demo` with each recorded caller while dumpcap (of tshark) listens on loopback, finds the call's RTP by its SDP,
-and decodes both directions. A packet (20 ms) is speech if its mean amplitude is above --threshold (of 32768; 200 is -44 dB).
+Starts `nightline serve` with the embedded engines. N callers (`nightline call`, each a process of its own on the same machine) phone
+it over SIP and RTP, one recorded caller after the other, for S seconds, while dumpcap (of tshark) listens on loopback. The RTP of every
+call is found by its SDP and both directions are decoded; what each caller recorded is measured the same way. A packet or a frame (20 ms)
+is speech if its mean amplitude is above --threshold (of 32768; 200 is -44 dB).
 
-turn_latency   from the caller's last speech packet to the bot's first one after it. A pause of the caller of less than 0.3 s is
-               a part of the turn. A sound of the caller over the bot that the bot goes on after counts only if the record has
-               as many turns: compare the counts of wire and record.
-barge_in_stop  from the caller's first speech packet over the bot to the last speech packet of the bot before 0.4 s of silence.
+turn_latency   from the caller's last speech to the bot's first after it. A pause of the caller of less than 0.3 s is a part of the
+               turn.
+barge_in_stop  from the caller's first speech over the bot to the bot's last before 0.4 s of silence.
 
-Stages are those of the call records, each measured from the caller's last speech frame, so they add up from left to right.
+Stages are those of the call records, each measured from the caller's last speech frame, so they add up from left to right. The callers
+that interrupt do so 0.8 to 3.4 s into an answer: copies of the recorded ones with another delay. Exit status 1 if a call failed.
 """
 
 import argparse
@@ -25,12 +27,39 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import wave
+from array import array
+from itertools import count
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# Callers without noise: over noise the threshold would hear a caller who never stops.
-FIXTURES = "demo interrupt lamp complaint range-drop thanks person safety own-words callback".split()
+sys.path.insert(0, str(ROOT / "tests/peers"))
+import net  # noqa: E402
+
+# Callers without noise, over which the threshold would hear a caller who never stops, and without a seat.
+PLAIN = "lamp range-drop thanks own-words".split()
+# Interrupting callers, how many of their steps are played, and how long into the answer they interrupt, milliseconds.
+INTERRUPTING = [("interrupt", 3, 800), ("demo", 3, 1200), ("interrupt", 3, 1700), ("demo", 3, 2200), ("interrupt", 3, 2600), ("demo", 3, 3400)]
+CONFIG = """\
+[sip]
+listen = ["udp:127.0.0.1:{sip}"]
+max_calls = {calls}
+
+[rtp]
+ports = [{rtp}, {rtp_end}]
+
+[store]
+path = "{folder}/nightline.db"
+
+[record]
+folder = "{folder}/recordings"
+wav = false
+
+[log]
+level = "warn"
+"""
 STAGES = ["eou_delay_ms", "transcription_delay_ms", "llm_ttft_ms", "tts_ttfb_ms", "turn_latency_ms"]
 PAUSE, STOPPED = 0.3, 0.4
 
@@ -68,29 +97,40 @@ def datagrams(path):
         yield seconds + fraction * unit, source, destination, frame[udp + 8 :]
 
 
-def media_ports(packets, server):
-    """RTP ports of the caller and of the server, from the INVITE to port `server` and its answer; and when it was answered."""
-    offers = {}
+def calls_of(packets, server):
+    """RTP ports of caller and server, and when it was answered, of each call to port `server`."""
+    offers, answered = {}, {}
     header = lambda message, name: (re.search(rb"(?im)^" + name + rb":\s*(.*?)\r$", message) or [b"", b""])[1]
     port = lambda message: int(found[1]) if (found := re.search(rb"m=audio (\d+)", message)) else None
     for when, source, destination, payload in packets:
         if destination == server and payload.startswith(b"INVITE ") and port(payload):
             offers.setdefault(header(payload, b"Call-ID"), port(payload))
         elif source == server and payload.startswith(b"SIP/2.0 200") and port(payload):
-            if offer := offers.get(header(payload, b"Call-ID")):
-                return offer, port(payload), when
-    raise SystemExit(f"error: no answered call to port {server} in the capture")
+            call = header(payload, b"Call-ID")
+            if call in offers:
+                answered.setdefault(call, (offers[call], port(payload), when))
+    return list(answered.values())
 
 
-def speech(packets, source, destination, threshold):
-    """Times of the packets of a direction that hold speech."""
-    times = []
-    for when, src, dst, payload in packets:
-        if (src, dst) == (source, destination) and len(payload) > 12 and payload[1] & 0x7F == 8:
+def speech(packets, threshold):
+    """Times of the speech in each direction: {(source port, destination port): [seconds]}."""
+    times = {}
+    for when, source, destination, payload in packets:
+        if len(payload) > 12 and payload[0] >> 6 == 2 and payload[1] & 0x7F == 8:
             body = payload[12:]
             if sum(LEVEL[byte] for byte in body) > threshold * len(body):
-                times.append(when)
+                times.setdefault((source, destination), []).append(when)
     return times
+
+
+def recorded_speech(path, threshold):
+    """Times of the speech in a recording's left (caller) and right channel (bot)."""
+    with wave.open(str(path)) as recording:
+        assert recording.getnchannels() == 2 and recording.getsampwidth() == 2, f"{path} is not 16-bit stereo"
+        rate, samples = recording.getframerate(), array("h", recording.readframes(recording.getnframes()))
+    step = rate // 50
+    loud = lambda side, frame: sum(map(abs, samples[2 * step * frame + side : 2 * step * (frame + 1) : 2])) > threshold * step
+    return [[frame / 50 for frame in range(len(samples) // (2 * step)) if loud(side, frame)] for side in (0, 1)]
 
 
 def stretches(times, gap, least=0.06):
@@ -104,13 +144,9 @@ def stretches(times, gap, least=0.06):
     return [stretch for stretch in found if stretch[1] - stretch[0] >= least]
 
 
-def on_the_wire(path, server, threshold, pairs=False):
-    """Turn latencies and barge-in stops of one captured call, milliseconds."""
-    packets = list(datagrams(path))
-    caller_port, server_port, answered = media_ports(packets, server)
-    caller = stretches(speech(packets, caller_port, server_port, threshold), PAUSE)
-    heard = speech(packets, server_port, caller_port, threshold)
-    bot = stretches(heard, STOPPED)
+def measure(said, heard, began_at=0.0, pairs=False):
+    """Turn latencies and barge-in stops of one call, milliseconds, from the times of both sides' speech."""
+    caller, bot = stretches(said, PAUSE), stretches(heard, STOPPED)
     turns, stops = [], []
     for number, (began, ended) in enumerate(caller):
         until = caller[number + 1][0] if number + 1 < len(caller) else float("inf")
@@ -124,35 +160,89 @@ def on_the_wire(path, server, threshold, pairs=False):
         if first and first < until and (not speaking or speaking[1] < ended):
             turns.append((first - ended) * 1000)
             if pairs:
-                print(f"    {ended - answered:7.2f} s  answered after {turns[-1]:.0f} ms")
+                print(f"    {ended - began_at:7.2f} s  answered after {turns[-1]:.0f} ms")
         if speaking and pairs:
-            print(f"    {began - answered:7.2f} s  stopped after {stops[-1]:.0f} ms")
+            print(f"    {began - began_at:7.2f} s  stopped after {stops[-1]:.0f} ms")
     return turns, stops
 
 
-def rehearse(binary, fixture, folder):
-    """Runs `nightline demo` under a capture; gives the capture, the server's SIP port and the record."""
-    capture = folder / "lo.pcap"
-    listening = subprocess.Popen(
-        ["dumpcap", "-q", "-P", "-i", "lo", "-f", "udp", "-w", str(capture)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    deadline = time.monotonic() + 10
-    while not capture.exists() and time.monotonic() < deadline:
-        assert listening.poll() is None, f"dumpcap cannot listen on lo: {listening.stderr.read().decode()}"
-        time.sleep(0.05)
+def on_the_wire(path, server, threshold, pairs=False):
+    """Turn latencies and barge-in stops of all calls of a capture, milliseconds; and how many calls there were."""
+    packets = list(datagrams(path))
+    found, calls = ([], []), calls_of(packets, server)
+    spoken = speech(packets, threshold)
+    for caller_port, server_port, answered in calls:
+        if pairs:
+            print(f"  call from port {caller_port}")
+        said, heard = spoken.get((caller_port, server_port), []), spoken.get((server_port, caller_port), [])
+        for all_calls, one in zip(found, measure(said, heard, answered, pairs)):
+            all_calls += one
+    return *found, len(calls)
+
+
+def scripts(folder):
+    """The callers, as files in `folder`, in the order in which they phone."""
+    made = []
+    for name, steps, after in INTERRUPTING:
+        text = (ROOT / f"fixtures/{name}.toml").read_text("utf-8").split("[expect]")[0]
+        head, *parts = text.split("[[step]]")
+        text = re.sub(r"after_ms = \d+", f"after_ms = {after}", "[[step]]".join([head, *parts[:steps]]))
+        made.append(folder / f"{name}-{after}.toml")
+        made[-1].write_text(re.sub(r'\nseat = "\w+"', "", text), "utf-8")
+        shutil.copy(ROOT / f"fixtures/{name}.wav", folder / f"{name}-{after}.wav")
+    plain = [ROOT / f"fixtures/{name}.toml" for name in PLAIN]
+    return [script for pair in zip(made, plain * 2) for script in pair]
+
+
+def talk(options, folder, port):
+    """Callers phone the server for the time that was given. What went wrong, and the recordings."""
+    trouble, recordings, numbers, callers = [], [], count(), scripts(folder)
+    until = time.monotonic() + options.seconds
+
+    def lane(first):
+        time.sleep(first * 0.7)  # nobody phones in step
+        for turn in count(first):
+            if time.monotonic() > until:
+                return
+            script, recording = callers[turn % len(callers)], folder / f"heard-{next(numbers)}.wav"
+            command = [options.binary, "call", f"sip:400@127.0.0.1:{port}", "--script", str(script), "--record", str(recording), "--json"]
+            done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=240)
+            if done.returncode:
+                trouble.append(f"{script.stem}: {done.stderr.strip()[-300:] or done.stdout[-300:]}")
+            recordings.append(recording)
+            print(f"{len(recordings)} calls", end="\r", file=sys.stderr, flush=True)
+
+    lanes = [threading.Thread(target=lane, args=(number,)) for number in range(options.calls)]
+    for thread in lanes:
+        thread.start()
+    for thread in lanes:
+        thread.join()
+    return trouble, [path for path in recordings if path.exists()]
+
+
+def rehearse(options, folder):
+    """Runs server, capture and callers; gives the capture, the server's port, the records, the recordings and what went wrong."""
+    capture, sip = folder / "lo.pcap", net.free_ports()[0]
+    rtp = net.free_ports(options.calls * 4 + 64, even=True)
+    config = folder / "nightline.toml"
+    config.write_text(CONFIG.format(sip=sip, calls=options.calls + 8, rtp=rtp[0], rtp_end=rtp[-1], folder=folder))
+    dumpcap = ["dumpcap", "-q", "-P", "-B", "64", "-i", "lo", "-f", "udp", "-w", str(capture)]
+    listening = subprocess.Popen(dumpcap, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    with open(folder / "server.log", "wb") as log:
+        server = subprocess.Popen([options.binary, "serve", "--config", str(config)], stdout=log, stderr=subprocess.STDOUT, cwd=folder)
     try:
-        demo = subprocess.run(
-            [binary, "demo", "--fixture", str(ROOT / f"fixtures/{fixture}.toml"), "--folder", str(folder)],
-            capture_output=True, text=True, timeout=240, cwd=folder,
-        )  # fmt: skip
+        time.sleep(3)
+        assert listening.poll() is None, f"dumpcap cannot listen on lo: {listening.stderr.read().decode()}"
+        assert server.poll() is None, (folder / "server.log").read_text(errors="replace")
+        trouble, recordings = talk(options, folder, sip)
     finally:
-        time.sleep(0.3)
+        time.sleep(1)
         listening.send_signal(signal.SIGINT)
         listening.wait(10)
-    found = re.search(r"server listening on [\d.]+:(\d+)", demo.stderr)
-    assert found, f"`nightline demo` failed: {demo.stderr[-800:]}"
-    records = [json.loads(path.read_text("utf-8")) for path in folder.rglob("*.json")]
-    return capture, int(found[1]), records[0], demo.returncode == 0
+        server.terminate()
+        server.wait(20)
+    records = [json.loads(path.read_text("utf-8")) for path in folder.glob("recordings/**/*.json")]
+    return capture, sip, records, recordings, trouble
 
 
 def summary(values):
@@ -165,42 +255,47 @@ def summary(values):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("fixtures", nargs="*", default=FIXTURES)
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     parser.add_argument("--binary", default=str(target / "release/nightline"))
-    parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--calls", type=int, default=1, help="at once")
+    parser.add_argument("--seconds", type=int, default=240, help="calls begin for so long")
     parser.add_argument("--threshold", type=int, default=200)
     parser.add_argument("--pairs", action="store_true", help="every single figure")
+    parser.add_argument("--keep", action="store_true", help="keep the capture, the recordings and the records")
     parser.add_argument("--pcap", type=Path)
     parser.add_argument("--server", type=int, help="with --pcap: the server's SIP port")
     options = parser.parse_args()
     if options.pcap:
-        turns, stops = on_the_wire(options.pcap, options.server, options.threshold, True)
-        print(f"turn_latency   {summary(turns)}\nbarge_in_stop  {summary(stops)}")
+        turns, stops, calls = on_the_wire(options.pcap, options.server, options.threshold, True)
+        print(f"{calls} calls\nturn_latency   {summary(turns)}\nbarge_in_stop  {summary(stops)}")
         return
     if not shutil.which("dumpcap"):
         sys.exit("error: dumpcap is missing: apt-get install tshark")
-    binary = str(Path(options.binary).resolve())
-    turns, stops, timings = [], [], []
+    options.binary = str(Path(options.binary).resolve())
+    folder = Path(tempfile.mkdtemp(prefix="nightline-latency-"))
     load = os.getloadavg()
-    for fixture in options.fixtures * options.repeat:
-        with tempfile.TemporaryDirectory(prefix="nightline-latency-") as folder:
-            capture, server, record, passed = rehearse(binary, fixture, Path(folder))
-            if options.pairs:
-                print(f"  {fixture}")
-            new_turns, new_stops = on_the_wire(capture, server, options.threshold, options.pairs)
-        turns += new_turns
-        stops += new_stops
-        answers = [turn["timings"] for turn in record["turns"] if turn.get("timings")]
-        timings += answers
-        good = "ok" if passed else "not as expected"
-        print(f"{fixture}: {good}; turns on the wire {len(new_turns)}, in the record {len(answers)}", file=sys.stderr, flush=True)
-    print(f"load average at the start {load[0]:.2f}, at the end {os.getloadavg()[0]:.2f}")
-    print(f"on the wire (ms)\n  turn_latency           {summary(turns)}\n  barge_in_stop          {summary(stops)}")
-    print("in the records (ms after the caller's last speech)")
+    capture, server, records, recordings, trouble = rehearse(options, folder)
+    print(f"{options.calls} at once; load average at the start {load[0]:.2f}, at the end {os.getloadavg()[0]:.2f}")
+    turns, stops, calls = on_the_wire(capture, server, options.threshold, options.pairs)
+    print(f"on the wire (ms), {calls} calls\n  turn_latency           {summary(turns)}\n  barge_in_stop          {summary(stops)}")
+    turns, stops = [], []
+    for path in recordings:
+        for all_calls, one in zip((turns, stops), measure(*recorded_speech(path, options.threshold))):
+            all_calls += one
+    print(f"in the callers' recordings (ms), {len(recordings)} calls")
+    print(f"  turn_latency           {summary(turns)}\n  barge_in_stop          {summary(stops)}")
+    print(f"in {len(records)} records (ms after the caller's last speech)")
+    timings = [turn["timings"] for record in records for turn in record["turns"] if turn.get("timings")]
     for stage in STAGES:
         values = [timing[stage] for timing in timings if timing.get(stage) is not None]
         print(f"  {stage.removesuffix('_ms'):22} {summary(values)}")
+    for line in trouble:
+        print(f"not as expected: {line}")
+    if options.keep or calls < len(recordings):
+        print(f"kept: {folder}; the server's port is {server}")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    sys.exit(1 if calls < len(recordings) or not recordings else 0)
 
 
 if __name__ == "__main__":
