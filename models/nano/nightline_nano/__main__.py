@@ -99,6 +99,13 @@ def endpointing(a):
     trees.write(a.moments, ENDPOINTING / "weights.json")
 
 
+def curve(a):
+    """The picture of `learning.jsonl`; append a run's `log.jsonl` and what was measured to that first."""
+    from . import curve as learning
+
+    learning.draw(tokens.HERE / "learning.jsonl", tokens.HERE / "learning.svg")
+
+
 def vad(a):
     from . import vad_train
 
@@ -125,7 +132,7 @@ def main():
     from . import train as trainer
 
     parser = argparse.ArgumentParser(prog="nightline_nano", description=__doc__)
-    parser.add_argument("step", choices=["assets", "vocabulary", "synthesise", "train", "export", "testset", "evaluate", "vad", "endings", "endpointing", "all"])
+    parser.add_argument("step", choices=["assets", "vocabulary", "synthesise", "train", "export", "testset", "evaluate", "vad", "endings", "endpointing", "curve", "all"])
     parser.add_argument("--clauses", type=Path, help="natural clauses, one a line (see README.md); without it there are none")
     parser.add_argument("--shards", type=int, default=60, help=f"shards of {SHARD} utterances")
     parser.add_argument("--checkpoint", type=Path, help="checkpoint to export (average.pt of --out)")

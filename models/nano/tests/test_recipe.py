@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nightline_nano import export, text, tokens
+from nightline_nano import curve, export, text, tokens
 
 
 class Grammar(unittest.TestCase):
@@ -116,6 +116,17 @@ class Recordings(unittest.TestCase):
 
         self.assertTrue(said)
         self.assertLessEqual(said, say.excluded())
+
+
+
+class Curve(unittest.TestCase):
+    def test_minutes_add_up_over_runs_and_errors_stand_where_they_were_measured(self):
+        losses, errors = curve.read(tokens.HERE / "learning.jsonl")
+        minutes = [minute for minute, _, _ in losses]
+        self.assertEqual(minutes, sorted(minutes))
+        self.assertGreater(len(errors), 2)
+        self.assertEqual(errors[0][0], 0)
+        self.assertLess(errors[-1][1]["unseen_sentence"], errors[0][1]["unseen_sentence"])
 
 
 if __name__ == "__main__":
