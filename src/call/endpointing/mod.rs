@@ -51,6 +51,8 @@ impl std::fmt::Debug for Watcher {
 
 /// A whole reply (是的, 转人工) waits no longer than this: whoever asked is waiting for just that.
 const WHOLE: Duration = Duration::from_millis(420);
+/// After a farewell nothing comes; so long it may take to be heard whole.
+const FAREWELL: Duration = Duration::from_millis(260);
 /// Shorter silences of a likely end are not even speculated on.
 const SPECULATE: Duration = Duration::from_millis(120);
 
@@ -68,7 +70,8 @@ impl Endpointing {
         let sure = probability(self.model.logit(signs));
         let over = signs.silence >= self.most
             || signs.silence >= self.least && sure >= self.model.threshold
-            || signs.words.whole && signs.silence >= self.least.max(WHOLE);
+            || signs.words.whole && signs.silence >= self.least.max(WHOLE)
+            || signs.words.farewell && signs.silence >= self.least.max(FAREWELL);
         Judgement { over, probability: sure, because: signs.words.because() }
     }
 

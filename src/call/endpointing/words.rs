@@ -25,6 +25,8 @@ pub struct WordSigns {
     pub number_complete: bool,
     /// They are a whole reply or request and nothing else: 是的, 不用了, 转人工.
     pub whole: bool,
+    /// They end in a farewell, after which nothing comes.
+    pub farewell: bool,
     /// A reply of up to three characters to a yes-or-no question.
     pub short_reply: bool,
     /// The bot has asked for a number.
@@ -81,6 +83,7 @@ pub fn read(words: &str, expect: Expect) -> WordSigns {
         filler: ends_in(FILLERS),
         open: ends_in(OPEN),
         whole: is_whole(&lower.replace(['，', ',', '。', '.', ' '], "")),
+        farewell: is_farewell(words) || ends_in(FAREWELLS),
         short_reply: expect == Expect::YesNo && (1..=3).contains(&count),
         expects_number: matches!(expect, Expect::Phone | Expect::Plate | Expect::Number),
         count,
@@ -96,6 +99,16 @@ fn is_whole(words: &str) -> bool {
     let alike = || WHOLE_SOUNDS.contains(&sounds);
     WHOLE.contains(&words) || sounds.len() > 1 && sounds.len() == words.chars().count() && alike()
 }
+
+/// By sound: 再见 is heard as 在见 as well.
+fn is_farewell(words: &str) -> bool {
+    let sounds = sound::syllables(words);
+    let han = words.chars().rev().take(2).all(|c| c > '\u{2e7f}');
+    han && FAREWELL_SOUNDS.iter().any(|farewell| sounds.ends_with(farewell))
+}
+
+static FAREWELL_SOUNDS: LazyLock<[Vec<Syllable>; 2]> =
+    LazyLock::new(|| ["再见", "拜拜"].map(sound::syllables));
 
 static WHOLE_SOUNDS: LazyLock<Vec<Vec<Syllable>>> =
     LazyLock::new(|| WHOLE.iter().map(|whole| sound::syllables(whole)).collect());
@@ -236,6 +249,7 @@ const CLOSED_ENDINGS: &[&str] = &[
     "okay",
     "right now",
 ];
+const FAREWELLS: &[&str] = &["bye", "goodbye", "bye bye"];
 /// Whole turns, as callers say them, without spaces.
 const WHOLE: &[&str] = &[
     "对",
@@ -382,6 +396,16 @@ mod tests {
             "by sound, if long enough"
         );
         assert!(read("No, thank you.", Expect::YesNo).whole && !read("是我爱人的车", Expect::YesNo).whole);
+    }
+
+    #[test]
+    fn a_farewell_is_known_by_its_sound() {
+        for words in ["好的再见", "好的在见", "谢谢，拜拜", "ok, bye"] {
+            assert!(read(words, Expect::Open).farewell, "{words}");
+        }
+        for words in ["再见到你", "现在减", "maybe", "见", ""] {
+            assert!(!read(words, Expect::Open).farewell, "{words}");
+        }
     }
 
     #[test]
