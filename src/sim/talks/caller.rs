@@ -253,6 +253,7 @@ impl<'a> Caller<'a> {
             Doing::Speaking { .. } => {}
             Doing::Waiting(awaited) if bot.turn > awaited.after && bot.speaking => {
                 self.doing = Doing::Listening;
+                self.heard = self.at;
                 self.draw_reaction();
             }
             Doing::Waiting(awaited) if quiet > awaited.patience => match awaited.again.clone() {

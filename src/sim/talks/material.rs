@@ -51,6 +51,8 @@ pub(super) struct Turn {
 const BEFORE: usize = RATE as usize / 100;
 const AFTER: usize = RATE as usize / 20;
 const FADE: usize = RATE as usize / 200;
+/// With fewer recordings of a voice than this, others speak too: a caller does not say the same all the time.
+const FEW: usize = 3;
 /// A noisier recording is not used: the noise would come and go with the voice.
 const LEAST_SNR_DB: f32 = 20.0;
 
@@ -150,7 +152,7 @@ impl Material {
     fn draw(&self, from: &[At], voice: Option<&str>, rng: &mut SmallRng) -> Turn {
         let own: Vec<At> =
             from.iter().filter(|at| voice.is_some() && self.item(**at).voice.as_deref() == voice).copied().collect();
-        let from = if own.is_empty() { from } else { &own };
+        let from = if own.len() < FEW { from } else { &own };
         from.choose(rng).map(|at| self.cut(*at)).unwrap_or_default()
     }
 

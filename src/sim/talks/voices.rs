@@ -132,10 +132,10 @@ impl Voice {
     /// Takes the next frame, if it is one.
     fn follow(&mut self, frame: &Frame) -> Option<String> {
         let sounds = frame.0[FADE..].iter().any(|sample| *sample != 0);
-        let back = if sounds { BACK } else { 0 };
-        let (from, length) = (self.at.saturating_sub(back)..=self.at)
-            .rev()
-            .find_map(|from| Some((from, self.length_at(from, frame)?)))?;
+        let (back, on) = if sounds { (BACK, FRAME) } else { (0, 0) };
+        // Silence in the middle of a turn cannot be told from a pause: it may end up to a frame later than it was followed.
+        let places = (self.at..=self.at + on).chain((self.at.saturating_sub(back)..self.at).rev());
+        let (from, length) = places.into_iter().find_map(|from| Some((from, self.length_at(from, frame)?)))?;
         let before = self.chars(self.furthest);
         self.at = from + length;
         self.furthest = self.furthest.max(self.at);
@@ -229,6 +229,26 @@ mod tests {
             voices.whose(&frame(chunk));
         }
         assert_eq!(voices.whose(&frame(&new[5 * FRAME + 11..6 * FRAME + 11])), (Whose::Turn(TurnId(2)), String::new()));
+    }
+
+    #[test]
+    fn a_turn_that_is_paused_in_a_silence_of_its_own_is_followed() {
+        let mut all = voice(3, 4 * FRAME);
+        all.extend(vec![0; 3 * FRAME]);
+        all.extend(voice(4, 4 * FRAME));
+        let mut voices = Voices::default();
+        voices.add(clause(1, 0), "一二三四五", &[(all.clone(), 5)]);
+        voices.started(TurnId(1));
+        for chunk in all[..5 * FRAME].chunks(FRAME) {
+            voices.whose(&frame(chunk));
+        }
+        for _ in 0..20 {
+            voices.whose(&Frame::SILENCE);
+        }
+        for chunk in all[5 * FRAME + 101..].chunks(FRAME) {
+            voices.whose(&frame(chunk));
+        }
+        assert_eq!(voices.ended(TurnId(1), "一二三四五", false, Duration::ZERO), None);
     }
 
     #[test]
