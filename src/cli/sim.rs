@@ -127,10 +127,15 @@ impl Args {
         let failures = self.failures(&outcomes);
         if self.json {
             let grid = tally(&outcomes, &settings.phrases, |behaviour, network| (behaviour, network));
-            let cells = grid.into_iter().map(|((behaviour, network), tally)| Cell { behaviour, network, tally });
+            let cells =
+                grid.into_iter().map(|((behaviour, network), tally)| Cell { behaviour, network, tally });
             let all = tally(&outcomes, &settings.phrases, |_, _| ()).remove(&()).unwrap_or_default();
             let cells = cells.collect();
-            writeln!(out, "{}", serde_json::to_string_pretty(&Figures { all, cells, failures: self.failures(&outcomes) })?)?;
+            writeln!(
+                out,
+                "{}",
+                serde_json::to_string_pretty(&Figures { all, cells, failures: self.failures(&outcomes) })?
+            )?;
         } else {
             if self.only.is_some() {
                 outcomes.iter().try_for_each(|outcome| write!(out, "{}", timeline(outcome)))?;
@@ -138,7 +143,8 @@ impl Args {
                 self.write_tables(&mut out, &outcomes, &settings.phrases)?;
             }
             for failure in &failures {
-                let first = failure.broken.first().map(|broken| (broken.at.since_start(), broken.what.as_str()));
+                let first =
+                    failure.broken.first().map(|broken| (broken.at.since_start(), broken.what.as_str()));
                 let (at, what) = first.unwrap_or_default();
                 writeln!(out, "\nbroken at {:.2} s: {what}\n  {}", at.as_secs_f64(), failure.repeat)?;
             }
@@ -147,7 +153,8 @@ impl Args {
     }
 
     fn talks(&self) -> Vec<Talk> {
-        let or = |given: &[Behaviour]| if given.is_empty() { Behaviour::ALL.to_vec() } else { given.to_vec() };
+        let or =
+            |given: &[Behaviour]| if given.is_empty() { Behaviour::ALL.to_vec() } else { given.to_vec() };
         let behaviours = or(&self.behaviour);
         let networks = if self.network.is_empty() { Network::ALL.to_vec() } else { self.network.clone() };
         let seeds = match self.only {
@@ -159,7 +166,9 @@ impl Args {
 
     fn failures(&self, outcomes: &[Outcome]) -> Vec<Failure> {
         let broken = outcomes.iter().filter(|outcome| !outcome.broken.is_empty());
-        broken.map(|outcome| Failure { repeat: self.repeat(outcome.talk), broken: outcome.broken.clone() }).collect()
+        broken
+            .map(|outcome| Failure { repeat: self.repeat(outcome.talk), broken: outcome.broken.clone() })
+            .collect()
     }
 
     /// The command that repeats a conversation.
@@ -180,7 +189,12 @@ impl Args {
         command
     }
 
-    fn write_tables(&self, out: &mut dyn Write, outcomes: &[Outcome], phrases: &crate::call::Phrases) -> io::Result<()> {
+    fn write_tables(
+        &self,
+        out: &mut dyn Write,
+        outcomes: &[Outcome],
+        phrases: &crate::call::Phrases,
+    ) -> io::Result<()> {
         let all = tally(outcomes, phrases, |_, _| "all".to_owned());
         let behaviours = named(tally(outcomes, phrases, |behaviour, _| behaviour), |b| b.name().into());
         let networks = named(tally(outcomes, phrases, |_, network| network), |n| n.name().into());
@@ -199,23 +213,41 @@ fn named<K>(tallies: BTreeMap<K, Tally>, name: impl Fn(K) -> String) -> Vec<(Str
     tallies.into_iter().map(|(key, tally)| (name(key), tally)).collect()
 }
 
-const COLUMNS: [&str; 15] = [
-    "talks", "turns", "cut off", "missed", "decided", "answered", "yield", "stopped", "murmurs", "coughs", "beside",
-    "echo", "phantoms", "ladder", "broken",
+const COLUMNS: [&str; 16] = [
+    "talks",
+    "turns",
+    "cut off",
+    "talked over",
+    "missed",
+    "decided",
+    "answered",
+    "yield",
+    "stopped",
+    "murmurs",
+    "coughs",
+    "beside",
+    "echo",
+    "phantoms",
+    "ladder",
+    "broken",
 ];
 
 fn write_table(out: &mut dyn Write, rows: &[(String, Tally)]) -> io::Result<()> {
     let name = rows.iter().map(|(name, _)| width(name)).max().unwrap_or(0) + 1;
     let line = |out: &mut dyn Write, first: &str, cells: &[String]| {
         write!(out, "{}", pad(first, name))?;
-        cells.iter().zip(COLUMNS).try_for_each(|(cell, head)| write!(out, " {cell:>0$}", head.len().max(COLUMN)))?;
+        cells
+            .iter()
+            .zip(COLUMNS)
+            .try_for_each(|(cell, head)| write!(out, " {cell:>0$}", head.len().max(COLUMN)))?;
         writeln!(out)
     };
     line(out, "", &COLUMNS.map(String::from))?;
     rows.iter().try_for_each(|(name, tally)| line(out, name, &cells(tally)))?;
     writeln!(
         out,
-        "\ndecided, answered, stopped: median/95th percentile in ms of the decision that a turn is over, of the bot's first sound after it,\n\
+        "\ncut off: turns taken for over too early; talked over: those where the bot's voice left before the caller had finished; missed: turns not\n\
+         taken for over within three seconds. decided, answered, stopped: median/95th percentile in ms of the decision that a turn is over, of the bot's first sound after it,\n\
          and of its last after an interruption. yield: interruptions that stopped the bot. murmurs, coughs, beside, echo: share of 嗯, coughs,\n\
          others' words and its own voice at which it spoke on. phantoms: turns that nobody said. ladder: silent callers led down it."
     )
@@ -225,7 +257,8 @@ const COLUMN: usize = 8;
 
 fn cells(tally: &Tally) -> Vec<String> {
     let share = |count: Count| count.share().map_or("-".into(), |share| format!("{share:.3}"));
-    let spread = |spread: &Spread| spread.percentiles().map_or("-".into(), |(p50, p95)| format!("{p50}/{p95}"));
+    let spread =
+        |spread: &Spread| spread.percentiles().map_or("-".into(), |(p50, p95)| format!("{p50}/{p95}"));
     let percent = |n: usize| {
         if tally.turns == 0 { "-".into() } else { format!("{:.1} %", 100.0 * n as f64 / tally.turns as f64) }
     };
@@ -233,6 +266,7 @@ fn cells(tally: &Tally) -> Vec<String> {
         tally.talks.to_string(),
         tally.turns.to_string(),
         percent(tally.cut_off),
+        percent(tally.spoken_over),
         percent(tally.missed),
         spread(&tally.delay_ms),
         spread(&tally.latency_ms),

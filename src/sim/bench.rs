@@ -63,8 +63,7 @@ pub struct Bench<W> {
 impl<W: World> Bench<W> {
     /// A call that has just been answered.
     pub fn new(call: Call, world: W) -> Self {
-        let mut bench =
-            Self { world, call, later: Vec::new(), now: Time::ZERO, to_caller: Frame::SILENCE };
+        let mut bench = Self { world, call, later: Vec::new(), now: Time::ZERO, to_caller: Frame::SILENCE };
         bench.drain();
         bench
     }

@@ -92,7 +92,8 @@ pub fn run(
 ) -> Outcome {
     let base = Clock::start();
     let network = caller.fixture().network;
-    let weather = Weather { loss: network.loss, delay: network.delay, jitter: network.jitter, ..Weather::default() };
+    let weather =
+        Weather { loss: network.loss, delay: network.delay, jitter: network.jitter, ..Weather::default() };
     let mut up = Line::new(base, weather, network.seed);
     let mut down = Line::new(base, weather, network.seed.wrapping_add(1));
     let mut seat = SimSeat { script: caller.fixture().seat, ..SimSeat::default() };

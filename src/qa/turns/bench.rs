@@ -151,7 +151,12 @@ fn play(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: Settings)
     (outcome, bench.world.events)
 }
 
-fn bench<'a>(set: &Set, item: &Item, recognizer: &'a dyn Recognizer, settings: Settings) -> Bench<Listener<'a>> {
+fn bench<'a>(
+    set: &Set,
+    item: &Item,
+    recognizer: &'a dyn Recognizer,
+    settings: Settings,
+) -> Bench<Listener<'a>> {
     let prompts = set.prompts(item);
     let phrases = Phrases {
         greeting: prompts.iter().map(|(text, _)| (*text).to_owned()).collect(),

@@ -115,7 +115,10 @@ struct Clip {
 enum Doing {
     /// The bot speaks, or has just finished.
     Listening,
-    Speaking { until: u64, then: Awaited },
+    Speaking {
+        until: u64,
+        then: Awaited,
+    },
     Waiting(Awaited),
 }
 
@@ -151,6 +154,8 @@ const ON_ITS_WAY: u64 = samples(240);
 /// How long an answer is waited for; and one to words said over the bot, which may not have been taken.
 const PATIENCE: u64 = samples(5000);
 const SHORT_PATIENCE: u64 = samples(2500);
+/// How likely a word of somebody far from the telephone is to be made out.
+const FAR: f64 = 0.7;
 /// The pole of the loudspeaker's low pass: about 2.5 kHz.
 const LOW_PASS: f32 = 0.6;
 
@@ -167,10 +172,14 @@ impl<'a> Caller<'a> {
         let noise = if rng.random() { decibels(rng.random_range(-70.0..-50.0)) * 32768.0 } else { 0.0 };
         let echo = (behaviour == Behaviour::Speakerphone).then(|| {
             let delay = samples(rng.random_range(40..180)) as usize;
-            Echo { line: VecDeque::from(vec![0; delay]), delay, gain: decibels(rng.random_range(-26.0..-12.0)), state: 0.0 }
+            Echo {
+                line: VecDeque::from(vec![0; delay]),
+                delay,
+                gain: decibels(rng.random_range(-26.0..-12.0)),
+                state: 0.0,
+            }
         });
-        let silent_after =
-            if behaviour == Behaviour::Silent { rng.random_range(0..3) } else { u32::MAX };
+        let silent_after = if behaviour == Behaviour::Silent { rng.random_range(0..3) } else { u32::MAX };
         let turns = rng.random_range(TURNS.0..=TURNS.1);
         Self {
             material,
@@ -206,9 +215,10 @@ impl<'a> Caller<'a> {
         self.laid.iter().rev().take(4).any(|laid| laid.from <= now && now <= laid.to)
     }
 
-    /// How long the bot's voice takes through the room, if it comes back at all.
-    pub(super) fn echo_delay(&self) -> Option<Duration> {
-        self.echo.as_ref().map(|echo| time(echo.delay as u64).since_start())
+    /// How long the bot's voice takes through the room if it comes back, and how clear its words are then: the weaker, the less.
+    pub(super) fn echoes(&self) -> Option<(Duration, f64)> {
+        let clear = |gain: f32| f64::from(1.0 + (20.0 * gain.log10() + 8.0) / 30.0).clamp(0.0, 1.0);
+        self.echo.as_ref().map(|echo| (time(echo.delay as u64).since_start(), clear(echo.gain)))
     }
 
     /// True if it is one that says nothing more.
@@ -366,14 +376,16 @@ impl<'a> Caller<'a> {
         let mut span: Option<(u64, u64)> = None;
         for (i, piece) in turn.pieces.iter().enumerate() {
             let sounds = at + piece.sounds.start as u64..at + piece.sounds.end as u64;
-            self.words.extend(spread(&piece.text, time(sounds.start), time(sounds.end), who));
+            let clarity = if who == Speaker::Caller { 1.0 } else { FAR };
+            self.words.extend(spread(&piece.text, time(sounds.start), time(sounds.end), who, clarity));
             self.clips.push(Clip { from: at, samples: piece.samples.clone(), gain });
             span = Some((span.map_or(sounds.start, |(from, _)| from), sounds.end));
             let pause = turn.pauses.get(i).copied().unwrap_or_default();
             at = sounds.end + samples(pause.as_millis() as u64);
         }
         let (from, to) = span.unwrap_or((self.at, self.at));
-        let texts: Vec<&str> = turn.pieces.iter().map(|p| p.text.as_str()).filter(|t| !t.is_empty()).collect();
+        let texts: Vec<&str> =
+            turn.pieces.iter().map(|p| p.text.as_str()).filter(|t| !t.is_empty()).collect();
         self.laid.push(Laid {
             what,
             text: texts.join(" / "),

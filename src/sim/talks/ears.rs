@@ -23,6 +23,8 @@ pub(super) struct Word {
     pub(super) from: Time,
     pub(super) to: Time,
     pub(super) who: Speaker,
+    /// How likely it is to be made out, in 0..=1, errors of the recogniser not counted.
+    pub(super) clarity: f64,
 }
 
 /// Whose word.
@@ -64,7 +66,7 @@ impl Ears {
 
     /// Somebody says something.
     pub(super) fn said(&mut self, word: Word) {
-        let heard = if self.rng.random_bool(self.errors) {
+        let heard = if self.rng.random_bool(1.0 - (1.0 - self.errors) * word.clarity.clamp(0.0, 1.0)) {
             let others: Vec<&String> = self.words.iter().map(|(word, _)| &word.text).collect();
             let lost = self.rng.random_ratio(1, 3);
             others.choose(&mut self.rng).filter(|_| !lost).map_or_else(String::new, |text| (*text).clone())
@@ -144,7 +146,7 @@ fn overlap(word: &Word, from: Time, to: Time) -> f64 {
 }
 
 /// `text` as words that follow one another evenly: characters, or words of a script with spaces.
-pub(super) fn spread(text: &str, from: Time, to: Time, who: Speaker) -> Vec<Word> {
+pub(super) fn spread(text: &str, from: Time, to: Time, who: Speaker, clarity: f64) -> Vec<Word> {
     let parts: Vec<String> = if text.contains(' ') {
         text.split_whitespace().map(String::from).collect()
     } else {
@@ -153,7 +155,7 @@ pub(super) fn spread(text: &str, from: Time, to: Time, who: Speaker) -> Vec<Word
     let share = to.saturating_since(from) / (parts.len().max(1) as u32);
     let word = |(i, text): (usize, String)| {
         let from = from + share * i as u32;
-        Word { text, from, to: from + share, who }
+        Word { text, from, to: from + share, who, clarity }
     };
     parts.into_iter().enumerate().map(word).collect()
 }
@@ -185,7 +187,7 @@ mod tests {
     #[test]
     fn only_what_lies_in_the_audio_is_heard() {
         let mut ears = ears(0..0);
-        for word in spread("空调不冷", at(200), at(600), Speaker::Caller) {
+        for word in spread("空调不冷", at(200), at(600), Speaker::Caller, 1.0) {
             ears.said(word);
         }
         assert_eq!(ears.recognise(&audio(&ears, 0..50)).text, "空调不冷");
@@ -197,7 +199,7 @@ mod tests {
     #[test]
     fn a_lost_word_is_not_heard_and_takes_confidence() {
         let (mut clear, mut lossy) = (ears(0..0), ears(15..20));
-        for word in spread("空调不冷", at(200), at(600), Speaker::Caller) {
+        for word in spread("空调不冷", at(200), at(600), Speaker::Caller, 1.0) {
             clear.said(word.clone());
             lossy.said(word);
         }
@@ -209,9 +211,15 @@ mod tests {
     #[test]
     fn the_caller_hides_what_is_said_beside() {
         let mut ears = ears(0..0);
-        ears.said(Word { text: "吃".into(), from: at(100), to: at(200), who: Speaker::Beside });
-        ears.said(Word { text: "饭".into(), from: at(300), to: at(400), who: Speaker::Beside });
-        ears.said(Word { text: "好".into(), from: at(310), to: at(400), who: Speaker::Caller });
+        ears.said(Word {
+            text: "吃".into(), from: at(100), to: at(200), who: Speaker::Beside, clarity: 1.0
+        });
+        ears.said(Word {
+            text: "饭".into(), from: at(300), to: at(400), who: Speaker::Beside, clarity: 1.0
+        });
+        ears.said(Word {
+            text: "好".into(), from: at(310), to: at(400), who: Speaker::Caller, clarity: 1.0
+        });
         assert_eq!(ears.recognise(&audio(&ears, 0..50)).text, "吃好");
     }
 
@@ -225,7 +233,7 @@ mod tests {
     }
 
     fn ears_with(ears: &mut Ears) -> Vec<i16> {
-        for word in spread("空调不冷", at(200), at(600), Speaker::Caller) {
+        for word in spread("空调不冷", at(200), at(600), Speaker::Caller, 1.0) {
             ears.said(word);
         }
         for i in 0..50 {

@@ -69,7 +69,11 @@ const STORE: Delay = Delay(5, 40, 20, 1000);
 impl Delay {
     fn draw(&self, rng: &mut SmallRng) -> Duration {
         let slow = rng.random_ratio(1, self.2);
-        Duration::from_millis(if slow { rng.random_range(self.1..=self.3) } else { rng.random_range(self.0..=self.1) })
+        Duration::from_millis(if slow {
+            rng.random_range(self.1..=self.3)
+        } else {
+            rng.random_range(self.0..=self.1)
+        })
     }
 }
 

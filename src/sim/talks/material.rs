@@ -150,8 +150,11 @@ impl Material {
     }
 
     fn draw(&self, from: &[At], voice: Option<&str>, rng: &mut SmallRng) -> Turn {
-        let own: Vec<At> =
-            from.iter().filter(|at| voice.is_some() && self.item(**at).voice.as_deref() == voice).copied().collect();
+        let own: Vec<At> = from
+            .iter()
+            .filter(|at| voice.is_some() && self.item(**at).voice.as_deref() == voice)
+            .copied()
+            .collect();
         let from = if own.len() < FEW { from } else { &own };
         from.choose(rng).map(|at| self.cut(*at)).unwrap_or_default()
     }

@@ -21,12 +21,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 pub use self::behaviour::{Behaviour, Network};
-pub use self::caller::{Laid, What};
-pub use self::material::Material;
-pub use self::timeline::timeline;
 use self::caller::{Bot, Caller};
+pub use self::caller::{Laid, What};
 use self::ears::{Ears, Speaker, spread};
 use self::house::{House, Spoken};
+pub use self::material::Material;
+pub use self::timeline::timeline;
 use super::bench::Bench;
 use super::line::Line;
 use super::promises::{Broken, Promises};
@@ -214,21 +214,23 @@ impl<'a> Stage<'a> {
             bench.world.ears.receive(from_caller);
             let frame = bench.step(&from_caller.frame);
             let words = bench.world.played(&frame);
-            if let Some(room) = caller.echo_delay().filter(|_| !words.is_empty()) {
+            if let Some((room, clarity)) = caller.echoes().filter(|_| !words.is_empty()) {
                 // It is heard as late as what is heard now was sent before.
                 let from = now + now.saturating_since(from_bot.sent) + room;
-                for word in spread(&words, from, from + FRAME_TIME, Speaker::Bot) {
+                for word in spread(&words, from, from + FRAME_TIME, Speaker::Bot, clarity) {
                     bench.world.ears.said(word);
                 }
             }
-            let sounds = caller.sounds() || bench.world.voices.speaking().is_some() && frame.0.iter().any(|s| *s != 0);
+            let sounds =
+                caller.sounds() || bench.world.voices.speaking().is_some() && frame.0.iter().any(|s| *s != 0);
             bench.world.promises.line(now, sounds);
             down.send(now, &frame);
         }
         let (length, fell_silent) = (bench.now().since_start(), caller.is_silent());
         let mut house = bench.world;
         house.promises.over(Time::ZERO + length);
-        let arrival = |laid: &Laid| Arrival { from: house.ears.arrival(laid.from), to: house.ears.arrival(laid.to) };
+        let arrival =
+            |laid: &Laid| Arrival { from: house.ears.arrival(laid.from), to: house.ears.arrival(laid.to) };
         Outcome {
             talk,
             laid: caller.laid().iter().map(|laid| (laid.clone(), arrival(laid))).collect(),

@@ -72,6 +72,8 @@ const LAST_WORD: Duration = Duration::from_millis(700);
 const SLACK: Duration = Duration::from_millis(400);
 /// What has left is heard by the caller at most so much later.
 const ON_ITS_WAY: Duration = Duration::from_millis(400);
+/// And at least so much.
+const SOONEST: Duration = Duration::from_millis(40);
 
 impl Serialize for Spread {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
@@ -108,7 +110,11 @@ impl Count {
 }
 
 /// Adds up conversations by what `key` gives.
-pub fn tally<K: Ord>(outcomes: &[Outcome], phrases: &Phrases, key: impl Fn(Behaviour, Network) -> K) -> BTreeMap<K, Tally> {
+pub fn tally<K: Ord>(
+    outcomes: &[Outcome],
+    phrases: &Phrases,
+    key: impl Fn(Behaviour, Network) -> K,
+) -> BTreeMap<K, Tally> {
     let mut tallies: BTreeMap<K, Tally> = BTreeMap::new();
     for outcome in outcomes {
         let tally = tallies.entry(key(outcome.talk.behaviour, outcome.talk.network)).or_default();
@@ -206,7 +212,9 @@ impl Tally {
         let yielded = cut && ended <= arrival.to + CONSEQUENCE;
         self.interruptions.push(yielded);
         if yielded {
-            let last = outcome.heard_before(ended + ON_ITS_WAY);
+            // What is heard of the next turn is no part of this one.
+            let next = outcome.begun_after(ended).map_or(Time::NEVER, |at| at + SOONEST);
+            let last = outcome.heard_before(next.min(ended + ON_ITS_WAY));
             self.stop_ms.push(last.saturating_since(laid.from));
         }
     }
@@ -242,7 +250,8 @@ impl Outcome {
         let over = laid.over.filter(|_| !laid.protected)?;
         let (ended, cut) = self.end_of(over)?;
         let until = arrival.to + CONSEQUENCE;
-        let others = |(other, at): &(Laid, Arrival)| other.what.is_turn() && at.from < until && at.to > arrival.from;
+        let others =
+            |(other, at): &(Laid, Arrival)| other.what.is_turn() && at.from < until && at.to > arrival.from;
         if self.laid.iter().any(others) {
             return None;
         }
@@ -277,10 +286,17 @@ impl Outcome {
             .collect();
         let goodbye = phrases.goodbye.concat();
         let asked = phrases.no_input.iter();
-        let last_rungs = said.iter().rposition(|text| phrases.no_input.first().is_some_and(|p| text.starts_with(p.as_str())));
+        let last_rungs = said
+            .iter()
+            .rposition(|text| phrases.no_input.first().is_some_and(|p| text.starts_with(p.as_str())));
         let Some(first) = last_rungs else { return phrases.no_input.is_empty() };
         let in_order = asked.zip(&said[first..]).all(|(prompt, text)| text.starts_with(prompt.as_str()));
         in_order && said.last().is_some_and(|text| text.ends_with(&goodbye)) && !self.hung_up
+    }
+
+    fn begun_after(&self, at: Time) -> Option<Time> {
+        let begun = |kind: &EventKind| matches!(kind, EventKind::BotStarted { .. });
+        self.events.iter().find(|event| event.at >= at && begun(&event.kind)).map(|event| event.at)
     }
 
     fn moment(index: usize) -> Time {

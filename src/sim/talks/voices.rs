@@ -79,7 +79,13 @@ impl Voices {
     }
 
     /// A turn is over. What is wrong with the words that are said to have been heard, if anything is.
-    pub(super) fn ended(&mut self, turn: TurnId, text: &str, interrupted: bool, in_flight: Duration) -> Option<String> {
+    pub(super) fn ended(
+        &mut self,
+        turn: TurnId,
+        text: &str,
+        interrupted: bool,
+        in_flight: Duration,
+    ) -> Option<String> {
         self.speaking.take_if(|speaking| *speaking == turn);
         let voice = self.turns.get(&turn)?;
         let heard = text.chars().count();
@@ -91,7 +97,10 @@ impl Voices {
         } else if !interrupted && text != voice.text {
             Some(format!("turn {} was to say {} and is said to be heard as {text}", turn.0, voice.text))
         } else if heard > most + 1 || heard + 1 < least {
-            Some(format!("{heard} characters of turn {} are said to be heard, {least} to {most} were played", turn.0))
+            Some(format!(
+                "{heard} characters of turn {} are said to be heard, {least} to {most} were played",
+                turn.0
+            ))
         } else {
             None
         }
@@ -135,7 +144,8 @@ impl Voice {
         let (back, on) = if sounds { (BACK, FRAME) } else { (0, 0) };
         // Silence in the middle of a turn cannot be told from a pause: it may end up to a frame later than it was followed.
         let places = (self.at..=self.at + on).chain((self.at.saturating_sub(back)..self.at).rev());
-        let (from, length) = places.into_iter().find_map(|from| Some((from, self.length_at(from, frame)?)))?;
+        let (from, length) =
+            places.into_iter().find_map(|from| Some((from, self.length_at(from, frame)?)))?;
         let before = self.chars(self.furthest);
         self.at = from + length;
         self.furthest = self.furthest.max(self.at);
@@ -155,7 +165,8 @@ impl Voice {
             return Some(FRAME.min(rest.len()));
         };
         // The next clause was not there yet.
-        let end = self.clauses.iter().map(|end| end.saturating_sub(from)).find(|end| *end > 0 && *end <= wrong)?;
+        let end =
+            self.clauses.iter().map(|end| end.saturating_sub(from)).find(|end| *end > 0 && *end <= wrong)?;
         frame.0[end.max(FADE)..].iter().all(|sample| *sample == 0).then_some(end)
     }
 
@@ -228,7 +239,10 @@ mod tests {
         for chunk in new.chunks(FRAME).take(8) {
             voices.whose(&frame(chunk));
         }
-        assert_eq!(voices.whose(&frame(&new[5 * FRAME + 11..6 * FRAME + 11])), (Whose::Turn(TurnId(2)), String::new()));
+        assert_eq!(
+            voices.whose(&frame(&new[5 * FRAME + 11..6 * FRAME + 11])),
+            (Whose::Turn(TurnId(2)), String::new())
+        );
     }
 
     #[test]
