@@ -119,7 +119,8 @@ impl Args {
         stage.embedded = self.ears == Hearing::Embedded;
         stage.errors = self.errors;
         let talks = self.talks();
-        let threads = self.jobs.or(std::thread::available_parallelism().ok()).map_or(1, |n| n.get());
+        let threads =
+            self.jobs.or(std::thread::available_parallelism().ok()).map_or(1, std::num::NonZero::get);
         let progress = super::turns::progress(talks.len());
         let outcomes = stage.run(&talks, threads, &|| progress.inc(1));
         progress.finish_and_clear();
@@ -184,7 +185,7 @@ impl Args {
             command.push_str(" --ears embedded");
         }
         for list in &self.recordings {
-            command.push_str(&format!(" --recordings {}", list.display()));
+            command.extend([" --recordings ", &list.display().to_string()]);
         }
         command
     }

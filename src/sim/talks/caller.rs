@@ -260,7 +260,6 @@ impl<'a> Caller<'a> {
                 self.heard = self.at;
                 self.doing = Doing::Waiting(then.clone());
             }
-            Doing::Speaking { .. } => {}
             Doing::Waiting(awaited) if bot.turn > awaited.after && bot.speaking => {
                 self.doing = Doing::Listening;
                 self.heard = self.at;
@@ -271,7 +270,7 @@ impl<'a> Caller<'a> {
                 Some((turn, tries)) => self.say(&turn, tries + 1, bot, What::Turn),
                 None => self.doing = Doing::Listening,
             },
-            Doing::Waiting(_) => {}
+            Doing::Speaking { .. } | Doing::Waiting(_) => {}
             Doing::Listening if audible || bot.turn.is_none() || quiet < self.reaction => {}
             Doing::Listening if self.silent_after == 0 => {}
             Doing::Listening if self.turns == 0 => return true,
@@ -341,7 +340,8 @@ impl<'a> Caller<'a> {
     }
 
     fn do_beside(&mut self, audible: bool, bot: &Bot) {
-        let Some((_, what)) = self.beside.pop_front_if(|(at, _)| *at <= self.at) else { return };
+        let Some((_, what)) = self.beside.front().copied().filter(|(at, _)| *at <= self.at) else { return };
+        self.beside.pop_front();
         let speaking = matches!(self.doing, Doing::Speaking { .. });
         match what {
             What::Interruption if audible && bot.speaking && !speaking => {

@@ -77,8 +77,8 @@ impl Ears {
     }
 
     /// The next 20 ms come over the network.
-    pub(super) fn receive(&mut self, received: Received) {
-        self.received.push(received);
+    pub(super) fn receive(&mut self, received: &Received) {
+        self.received.push(*received);
     }
 
     /// When what was sent at `sent` has come.
@@ -175,7 +175,7 @@ mod tests {
         for i in 0..50 {
             let mut frame = Frame::SILENCE;
             frame.0[7] = i as i16;
-            ears.receive(Received { frame, sent: at(20 * i as u64), real: !lost.contains(&i) });
+            ears.receive(&Received { frame, sent: at(20 * i as u64), real: !lost.contains(&i) });
         }
         ears
     }
@@ -239,7 +239,7 @@ mod tests {
         for i in 0..50 {
             let mut frame = Frame::SILENCE;
             frame.0[7] = i;
-            ears.receive(Received { frame, sent: at(20 * i as u64), real: true });
+            ears.receive(&Received { frame, sent: at(20 * i as u64), real: true });
         }
         audio(ears, 0..50)
     }

@@ -174,7 +174,7 @@ impl<'a> Stage<'a> {
         let seed = |part: u64| talk.seed.wrapping_mul(8).wrapping_add(part);
         let (mut up, mut down) = (Line::new(clock, weather, seed(0)), Line::new(clock, weather, seed(1)));
         let mut caller = Caller::new(self.material, talk.behaviour, seed(2));
-        let number = (talk.seed % 2 == 0).then(|| "13800138000".to_owned());
+        let number = talk.seed.is_multiple_of(2).then(|| "13800138000".to_owned());
         let call = Call::new(self.settings.clone(), voice_activity(), number, Time::ZERO);
         let house = House::new(
             (self.services, &self.spoken),
@@ -211,7 +211,7 @@ impl<'a> Stage<'a> {
             }
             up.send(now, &step.frame);
             let from_caller = up.receive(now);
-            bench.world.ears.receive(from_caller);
+            bench.world.ears.receive(&from_caller);
             let frame = bench.step(&from_caller.frame);
             let words = bench.world.played(&frame);
             if let Some((room, clarity)) = caller.echoes().filter(|_| !words.is_empty()) {

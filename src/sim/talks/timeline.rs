@@ -24,7 +24,7 @@ pub fn timeline(outcome: &Outcome) -> String {
             lines.push((arrival.to, "    caller … ends".into()));
         }
     }
-    lines.extend(outcome.events.iter().filter_map(|event| Some((event.at, words(&event.kind)?))));
+    lines.extend(outcome.events.iter().map(|event| (event.at, words(&event.kind))));
     lines.extend(outcome.broken.iter().map(|broken| (broken.at, format!("BROKEN {}", broken.what))));
     lines.sort_by_key(|(at, _)| *at);
     if outcome.hung_up {
@@ -38,8 +38,8 @@ pub fn timeline(outcome: &Outcome) -> String {
     text
 }
 
-fn words(kind: &EventKind) -> Option<String> {
-    Some(match kind {
+fn words(kind: &EventKind) -> String {
+    match kind {
         EventKind::Answered => "answered".into(),
         EventKind::SpeechStarted => "hears speech".into(),
         EventKind::SpeechEnded(why) => format!(
@@ -63,5 +63,5 @@ fn words(kind: &EventKind) -> Option<String> {
         EventKind::BargeInConfirmed { turn } => format!("BOT yields turn {}", turn.0),
         EventKind::Ended { disposition } => format!("ended: {disposition:?}"),
         other => format!("{other:?}"),
-    })
+    }
 }
