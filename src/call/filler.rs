@@ -36,6 +36,13 @@ pub(super) struct Filler {
     cancelled: Arc<AtomicBool>,
 }
 
+impl ClauseId {
+    /// True for what is said while a turn is thought of, and is no part of it.
+    pub fn is_filler(self) -> bool {
+        self.index >= FIRST_INDEX
+    }
+}
+
 impl Filler {
     /// Takes a step of its synthesis.
     fn speech(&mut self, piece: Piece) {
@@ -80,7 +87,7 @@ impl Call {
 
     /// Takes a step of synthesis. True if it belongs to a filler, wanted or not.
     pub(super) fn filler_speech(&mut self, id: ClauseId, piece: &mut Option<Piece>) -> bool {
-        let ours = id.index >= FIRST_INDEX;
+        let ours = id.is_filler();
         if let Some(filler) = self.filler.as_mut().filter(|f| ours && f.id == id) {
             piece.take().into_iter().for_each(|piece| filler.speech(piece));
         }

@@ -104,6 +104,7 @@ impl Call {
         self.listening.take();
         self.keys.clear();
         self.asking = Asking::Nothing;
+        self.timers.stop(Timer::CallbackStore);
         let phrases = self.settings.phrases.clone();
         if self.settings.seats.is_empty() {
             self.event(EventKind::HandoffEnded { outcome: HandoffOutcome::NoSeat });
@@ -157,6 +158,8 @@ impl Call {
         let phrases = self.settings.phrases.clone();
         match (std::mem::replace(&mut self.asking, Asking::Nothing), act) {
             (Asking::Nothing, _) => {}
+            // Nothing is asked while the store is waited for.
+            (stored @ Asking::Stored { .. }, _) => self.asking = stored,
             (Asking::Person, Act::Yes) => self.start_handoff(Reason::Requested),
             (Asking::Person, Act::No) => self.say(&phrases.goodbye, Then::HangUp),
             (_, Act::Phone(number)) | (Asking::SameNumber { number, .. }, Act::Yes) => self.ask_time(number),

@@ -164,7 +164,7 @@ impl Call {
     }
 
     /// Prepares the answer to the words as they are now.
-    fn speculate(&mut self) {
+    pub(super) fn speculate(&mut self) {
         let Some(utterance) = self.listening.utterance() else { return };
         let Some(transcript) = utterance.transcript.clone().filter(|t| !t.text.is_empty()) else { return };
         if self.barging_in || self.is_mere_backchannel(&transcript.text) {

@@ -13,6 +13,7 @@ use super::timers::Timer;
 use super::turn::BotTurn;
 use super::{Call, Stage};
 use crate::dialogue::{Act, Reason};
+use crate::media::FRAME_TIME;
 
 /// A number without `#` is waited for this long after a digit.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -93,6 +94,11 @@ impl Call {
 
     /// No key for a while: a land line is whole without `#`, for anything else the rest is asked for.
     pub(super) fn keys_ended(&mut self) {
+        if self.listening.utterance().is_some() {
+            // The caller speaks instead: nothing is asked over that.
+            self.timers.set(Timer::Keys, self.now + FRAME_TIME);
+            return;
+        }
         let Asking::Phone { typed, .. } = &self.asking else { return };
         if typed.starts_with('0') && typed.len() >= MOBILE_DIGITS - 1 {
             let number = typed.clone();

@@ -307,7 +307,7 @@ impl Call {
     }
 
     /// What the last question expects.
-    fn expect(&self) -> Expect {
+    pub fn expect(&self) -> Expect {
         match self.asking.expect() {
             Expect::Open => self.expects,
             asked => asked,

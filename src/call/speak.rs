@@ -26,6 +26,11 @@ impl Call {
         if self.speaking.is_none() {
             let id = self.next_turn();
             self.speaking = Some(BotTurn::saying(id, Vec::new(), 0, then));
+            // What is being prepared is heard after this, so its number must be higher.
+            if self.pending.is_some() {
+                self.drop_pending();
+                self.speculate();
+            }
         }
         if let Some(turn) = &mut self.speaking {
             for clause in clauses {
@@ -202,6 +207,10 @@ impl Call {
         if self.speaking.as_ref().is_some_and(BotTurn::is_silent) {
             self.drop_filler();
             self.speaking = None;
+            // Whoever was told to wait a moment must hear something.
+            if self.filled == Some(turn) && matches!(self.stage, Stage::Talking) {
+                self.prompt_silent_caller();
+            }
         }
     }
 

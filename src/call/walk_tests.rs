@@ -9,20 +9,21 @@ use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-use super::event::{EventKind, HandoffOutcome, LegId};
+use super::event::{EventKind, HandoffOutcome, LegId, TurnId};
 use super::tests::{Loudness, settings};
 use super::timers::Timer;
 use super::{Asking, Call, Input, Output, SeatNews, Stage};
 use crate::asr::{self, Transcript};
 use crate::clock::Time;
-use crate::dialogue::{Act, Decision, Reason, Thought, Tier, Who};
+use crate::dialogue::{Act, Decision, Reason, Thought, Tier};
 use crate::media::{FRAME, FRAME_TIME, Frame};
+use crate::sim::promises::Promises;
 use crate::tts::Piece;
 
-/// No line is silent for longer while both sides could speak: the five seconds that a turn may have nothing to play, then the
-/// seven that the caller has to answer if nothing came of it, and a second for slow ears and voices.
-const LONGEST_SILENCE: Duration = Duration::from_secs(13);
-const WALKS: u64 = 60;
+/// No line is silent for longer while both sides could speak: the seven seconds that the caller has to answer, and one for slow
+/// ears and voices. A key of the caller is no silence: it begins the seven seconds anew.
+const LONGEST_SILENCE: Duration = Duration::from_secs(8);
+const WALKS: u64 = 1000;
 const STEPS: usize = 3000;
 
 struct Walk {
@@ -30,13 +31,10 @@ struct Walk {
     rng: SmallRng,
     now: Time,
     later: VecDeque<(Time, Input)>,
-    /// The newest turn that was heard.
-    newest: i16,
+    promises: Promises,
     ended: usize,
-    /// Words of the bot, as the events told them.
-    told: Vec<String>,
-    quiet_since: Time,
     voiced: bool,
+    log: Vec<String>,
 }
 
 impl Walk {
@@ -49,11 +47,10 @@ impl Walk {
             rng,
             now: Time::ZERO,
             later: VecDeque::new(),
-            newest: 0,
+            promises: Promises::new(LONGEST_SILENCE),
             ended: 0,
-            told: Vec::new(),
-            quiet_since: Time::ZERO,
             voiced: false,
+            log: Vec::new(),
         }
     }
 
@@ -105,17 +102,20 @@ impl Walk {
                     let result = if self.rng.random() { Ok(()) } else { Err("disk full".into()) };
                     self.soon(4000, Input::CallbackStored { result });
                 }
-                Output::Event(event) => match event.kind {
-                    EventKind::Ended { .. } => self.ended += 1,
-                    EventKind::BotSaid { text, .. } if !text.is_empty() => self.told.push(text),
-                    _ => {}
-                },
+                Output::Event(event) => {
+                    self.log.push(format!("{:?} {:?}", self.now, event.kind));
+                    self.promises.event(&event);
+                    if matches!(event.kind, EventKind::Dtmf { leg: LegId::Caller, .. }) {
+                        self.promises.line(self.now, true);
+                    }
+                    self.ended += usize::from(matches!(event.kind, EventKind::Ended { .. }));
+                }
                 _ => {}
             }
         }
     }
 
-    fn think(&mut self, turn: super::TurnId) {
+    fn think(&mut self, turn: TurnId) {
         let act = match self.rng.random_range(0..14) {
             0 => Act::Handoff(Reason::Requested),
             1 => Act::Clarify,
@@ -147,28 +147,14 @@ impl Walk {
         let turn = frame.0[FRAME - 1] - 100;
         if turn > 0 {
             assert!(frame.0[FRAME / 4..].iter().all(|s| s - 100 == turn), "two turns in one frame");
-            assert!(turn >= self.newest, "turn {turn} after turn {} at {:?}", self.newest, self.now);
-            self.newest = turn;
+            self.promises.spoke(self.now, TurnId(turn as u32));
         }
         let excused = self.call.held
             || self.voiced
             || self.call.listening.utterance().is_some()
             || !matches!(self.call.stage, Stage::Talking)
             || self.call.timers.is_set(Timer::Keys);
-        if *frame != Frame::SILENCE || excused {
-            self.quiet_since = self.now;
-        }
-        let silent = self.now.saturating_since(self.quiet_since);
-        assert!(
-            silent <= LONGEST_SILENCE,
-            "silent for {silent:?} at {:?}: speaking {:?}, pending {}, barging {}, asking {:?}, timers {:?}",
-            self.now,
-            self.call.speaking,
-            self.call.pending.is_some(),
-            self.call.barging_in,
-            self.call.asking,
-            self.call.timers
-        );
+        self.promises.line(self.now, *frame != Frame::SILENCE || excused);
     }
 
     /// Every timer that runs has its reason.
@@ -190,8 +176,6 @@ impl Walk {
         for timer in [Timer::SeatRing, Timer::SeatAccept, Timer::SeatRepeat] {
             assert!(!set(timer) || handoff, "{timer:?} without a seat");
         }
-        let remembered = call.history.iter().filter(|s| s.who == Who::Bot).map(|s| s.text.as_str());
-        assert!(remembered.eq(self.told.iter().map(String::as_str)), "history is not what was played");
     }
 
     fn step(&mut self) {
@@ -220,6 +204,10 @@ impl Walk {
         self.call.handle(self.now, Input::Tick { caller, seat: None });
         self.drain();
         self.check();
+        if !self.call.is_over() {
+            self.promises.history(self.now, &self.call.history);
+        }
+        assert_eq!(self.promises.broken(), []);
     }
 }
 
@@ -235,6 +223,10 @@ fn no_walk_breaks_a_promise() {
             walk.drain();
             assert_eq!(walk.ended, 1, "a call ends once");
         }));
-        assert!(walked.is_ok(), "the walk from seed {seed} broke a promise, see above");
+        let last = walk.log.iter().rev().take(20).rev().map(String::as_str).collect::<Vec<_>>().join("\n");
+        assert!(
+            walked.is_ok(),
+            "the walk from seed {seed} broke a promise, see above; what came before:\n{last}"
+        );
     }
 }

@@ -10,6 +10,7 @@ pub mod models;
 pub mod record;
 mod replay;
 mod serve;
+mod sim;
 #[cfg(feature = "desk")]
 mod talk;
 mod turns;
@@ -79,6 +80,8 @@ enum Command {
     /// Measure turn-taking.
     #[command(subcommand)]
     Turns(turns::Command),
+    /// Have thousands of simulated callers talk to this build, and hold it to its promises.
+    Sim(sim::Args),
     /// Stored calls.
     #[command(subcommand)]
     Calls(record::CallsCommand),
@@ -108,6 +111,7 @@ impl Cli {
             Command::Talk(args) => with_config(file, |config| block_on(args.run(config))),
             Command::Asr(command) => with_config(file, |config| command.run(&config)),
             Command::Turns(command) => with_config(file, |config| command.run(&config)),
+            Command::Sim(args) => with_config(file, |config| args.run(config)),
             Command::Replay(args) => with_config(file, |config| args.run(config)),
             Command::Demo(args) => with_config(file, |config| block_on(args.run(config))),
             Command::Doctor(args) => with_config(file, |config| {

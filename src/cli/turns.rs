@@ -260,7 +260,7 @@ fn svg(fitted: &[Point], silence: &[Point]) -> String {
     )
 }
 
-fn progress(count: usize) -> ProgressBar {
+pub(super) fn progress(count: usize) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }

@@ -3,21 +3,23 @@
 //! The engines take as long as they take on the machine, but their answers arrive after [`Delays`] of virtual time: the same
 //! fixture, seed and engines give the same call.
 
+pub mod bench;
+mod line;
 pub mod network;
+pub mod promises;
+pub mod talks;
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use nightline_sip::rtp::{Accepts, Law, MAX_PACKET, Receiver, Sender};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use self::network::{Network, Weather};
+use self::line::Line;
+use self::network::Weather;
 use crate::asr::Purpose;
 use crate::call::event::{HandoffOutcome, LegId};
 use crate::call::{Call, Input, SeatNews};
 use crate::clock::{Clock, Time};
 use crate::driver::{Command, Session};
-use crate::media::wire::{FromWire, ToWire};
 use crate::media::{FRAME_TIME, Frame};
 use crate::qa::{CallerReport, Fixture, ScriptedCaller, Seat, Verdict, judge};
 use crate::record::MediaRecord;
@@ -40,6 +42,16 @@ impl Default for Delays {
     }
 }
 
+impl Delays {
+    /// That of a transcript.
+    pub fn of(self, purpose: Purpose) -> Duration {
+        match purpose {
+            Purpose::Final => self.final_transcript,
+            Purpose::Partial => self.partial_transcript,
+        }
+    }
+}
+
 /// What came of a simulated call beside its record.
 #[derive(Debug)]
 pub struct Outcome {
@@ -56,8 +68,6 @@ const LONGEST: Duration = Duration::from_secs(300);
 /// A seat answers after so long, and stays in the bridge for so long.
 const SEAT_RINGS: Duration = Duration::from_millis(1500);
 const SEAT_STAYS: Duration = Duration::from_secs(5);
-const PAYLOAD_TYPE: u8 = 8;
-const DTMF_PAYLOAD_TYPE: u8 = 101;
 
 /// Runs one recorded caller against the pools on virtual time and judges the call; also gives what the caller said and
 /// heard. The number that calls is not known, and there is one seat, which does what the fixture says.
@@ -82,7 +92,8 @@ pub fn run(
 ) -> Outcome {
     let base = Clock::start();
     let network = caller.fixture().network;
-    let weather = Weather { loss: network.loss, delay: network.delay, jitter: network.jitter, burst: 1.0 };
+    let weather =
+        Weather { loss: network.loss, delay: network.delay, jitter: network.jitter, ..Weather::default() };
     let mut up = Line::new(base, weather, network.seed);
     let mut down = Line::new(base, weather, network.seed.wrapping_add(1));
     let mut seat = SimSeat { script: caller.fixture().seat, ..SimSeat::default() };
@@ -111,7 +122,7 @@ pub fn run(
         for input in seat.news(now) {
             commands.extend(session.handle(now, input));
         }
-        let heard = down.receive(now);
+        let heard = down.receive(now).frame;
         let step = caller.step(now, &heard);
         if let Some(digit) = step.press {
             up.press(digit);
@@ -122,8 +133,8 @@ pub fn run(
             commands.extend(session.handle(now, Input::CallerGone { dead_line: false }));
             break;
         }
-        let frame = up.receive(now);
-        while let Some(digit) = up.receiver.dtmf() {
+        let frame = up.receive(now).frame;
+        while let Some(digit) = up.pressed() {
             commands.extend(session.handle(now, Input::Dtmf { leg: LegId::Caller, digit }));
         }
         let from_seat = seat.is_up().then_some(Frame::SILENCE);
@@ -142,66 +153,8 @@ pub fn run(
 
 fn delay(input: &Input, delays: Delays) -> Duration {
     match input {
-        Input::Transcript { purpose: Purpose::Final, .. } => delays.final_transcript,
-        Input::Transcript { purpose: Purpose::Partial, .. } => delays.partial_transcript,
+        Input::Transcript { purpose, .. } => delays.of(*purpose),
         _ => Duration::ZERO,
-    }
-}
-
-/// One direction of the caller's RTP.
-struct Line {
-    clock: Clock,
-    down: ToWire,
-    up: FromWire,
-    sender: Sender,
-    network: Network,
-    receiver: Receiver,
-    from: SocketAddr,
-}
-
-impl Line {
-    fn new(clock: Clock, weather: Weather, seed: u64) -> Self {
-        let from = SocketAddr::from((Ipv4Addr::LOCALHOST, 4000));
-        let accepts = Accepts {
-            law: Law::A,
-            payload_type: PAYLOAD_TYPE,
-            dtmf_payload_type: Some(DTMF_PAYLOAD_TYPE),
-            cn_payload_type: None,
-        };
-        Self {
-            clock,
-            down: ToWire::default(),
-            up: FromWire::default(),
-            sender: Sender::new(Law::A, PAYLOAD_TYPE, Some(DTMF_PAYLOAD_TYPE)),
-            network: Network::new(weather, seed),
-            receiver: Receiver::new(clock.instant(Time::ZERO), from, accepts),
-            from,
-        }
-    }
-
-    fn press(&mut self, digit: char) {
-        if let Err(error) = self.sender.queue_dtmf(digit, Duration::from_millis(120)) {
-            tracing::warn!(%error, "a key of the script cannot be sent");
-        }
-    }
-
-    fn send(&mut self, now: Time, frame: &Frame) {
-        let mut packet = [0; MAX_PACKET];
-        let wire = self.down.convert(frame);
-        let length = self.sender.frame(self.clock.instant(now), &wire, &mut packet);
-        self.network.send(now, &packet[..length]);
-    }
-
-    fn receive(&mut self, now: Time) -> Frame {
-        while let Some((at, packet)) = self.network.arrived(now) {
-            // What is rejected is counted by the receiver.
-            let _ = self.receiver.packet(self.clock.instant(at), self.from, &packet);
-        }
-        self.up.convert(&self.receiver.pull(self.clock.instant(now)).samples)
-    }
-
-    fn media(&self) -> MediaRecord {
-        crate::leg::sip::media_record("caller", "PCMA", &self.receiver.stats())
     }
 }
 

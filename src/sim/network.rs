@@ -1,4 +1,4 @@
-//! A bad network with a printed seed: loss, delay, jitter and with it reordering, one direction.
+//! A bad network with a printed seed: loss one by one or in bursts, delay, jitter, reordering; one direction.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -20,7 +20,12 @@ pub struct Weather {
     pub jitter: Duration,
     /// Mean length of a burst of losses in packets; 1 or less loses packets one by one.
     pub burst: f64,
+    /// Fraction of packets that take a longer way, so that later ones overtake them, in 0..=1.
+    pub reorder: f64,
 }
+
+/// How much longer the longer way is, at least and at most.
+const LONGER_WAY: (u64, u64) = (25, 70);
 
 /// One direction of a network.
 #[derive(Debug)]
@@ -47,7 +52,10 @@ impl Network {
             self.lost += 1;
             return;
         }
-        let extra = self.weather.jitter.mul_f64(self.random.random::<f64>());
+        let mut extra = self.weather.jitter.mul_f64(self.random.random::<f64>());
+        if self.weather.reorder > 0.0 && self.random.random_bool(self.weather.reorder.min(1.0)) {
+            extra += Duration::from_millis(self.random.random_range(LONGER_WAY.0..=LONGER_WAY.1));
+        }
         self.flying.push(Reverse((now + self.weather.delay + extra, self.sent, packet.to_vec())));
     }
 
@@ -104,6 +112,7 @@ mod tests {
             delay: Duration::from_millis(30),
             jitter: Duration::from_millis(60),
             burst: 3.0,
+            reorder: 0.1,
         };
         assert_eq!(run(weather, 7), run(weather, 7));
         assert_ne!(run(weather, 7).0, run(weather, 8).0);
@@ -116,6 +125,14 @@ mod tests {
             let share = lost as f64 / sent as f64;
             assert!((0.035..0.065).contains(&share), "burst {burst}: {share}");
         }
+    }
+
+    #[test]
+    fn a_longer_way_is_overtaken_and_nothing_is_lost_on_it() {
+        let (packets, (sent, lost)) = run(Weather { reorder: 0.04, ..Weather::default() }, 5);
+        assert_eq!((sent, lost, packets.len()), (10_000, 0, 10_000));
+        let late = packets.windows(2).filter(|pair| pair[0].1 > pair[1].1).count();
+        assert!((300..500).contains(&late), "{late} of 10000 packets were overtaken");
     }
 
     #[test]

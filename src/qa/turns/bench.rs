@@ -7,14 +7,15 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Group, Item, Set, Truth};
-use crate::asr::{Job, Purpose, Recognizer};
+use crate::asr::{self, Job, Recognizer, Transcript};
 use crate::call::endpointing::{EndOfTurn, Endpointing, Signs, Watcher};
-use crate::call::event::{Event, EventKind, LegId};
-use crate::call::{Call, Input, Output, Phrases, Settings};
+use crate::call::event::{Event, EventKind};
+use crate::call::{Call, ClauseId, Phrases, Settings};
 use crate::clock::Time;
-use crate::media::{FRAME, FRAME_TIME, Frame};
+use crate::media::{FRAME, Frame};
 use crate::services::voice_activity;
 use crate::sim::Delays;
+use crate::sim::bench::{Bench, Request, World};
 use crate::tts::Piece;
 
 /// What came of one recording.
@@ -98,11 +99,11 @@ pub fn watch(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: &Set
     let endpointing =
         Endpointing { least: NEVER, most: NEVER, watcher: Some(watcher), ..settings.endpointing.clone() };
     let settings = Settings { endpointing, ..settings.clone() };
-    let mut call = Bench::new(set, item, recognizer, settings);
+    let mut call = bench(set, item, recognizer, settings);
     let mut moments = Vec::new();
     for frame in set.frames(item) {
         call.step(&frame);
-        let at_ms = call.now.since_start().as_millis() as u64;
+        let at_ms = call.now().since_start().as_millis() as u64;
         let signs = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
         moments.extend(signs.into_iter().map(|signs| Moment { at_ms, signs }));
     }
@@ -110,7 +111,7 @@ pub fn watch(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: &Set
 }
 
 fn play(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: Settings) -> (Outcome, Vec<Event>) {
-    let mut bench = Bench::new(set, item, recognizer, settings);
+    let mut bench = bench(set, item, recognizer, settings);
     for frame in set.frames(item) {
         bench.step(&frame);
     }
@@ -126,7 +127,7 @@ fn play(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: Settings)
         resumed: false,
     };
     let mut why = None;
-    for event in &bench.events {
+    for event in &bench.world.events {
         let at = event.at.since_start().as_millis() as u64;
         match &event.kind {
             EventKind::SpeechEnded(reasons) => why = Some(reasons.clone()),
@@ -147,106 +148,88 @@ fn play(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: Settings)
     outcome.cut |= item.group == Group::BargeIn
         && item.truth == Truth::Interrupt
         && outcome.turns.iter().any(|turn| !turn.text.is_empty());
-    (outcome, bench.events)
+    (outcome, bench.world.events)
 }
 
-/// A call in the making: the core, and the recogniser's answers on their way.
-struct Bench<'a> {
-    call: Call,
+fn bench<'a>(
+    set: &Set,
+    item: &Item,
+    recognizer: &'a dyn Recognizer,
+    settings: Settings,
+) -> Bench<Listener<'a>> {
+    let prompts = set.prompts(item);
+    let phrases = Phrases {
+        greeting: prompts.iter().map(|(text, _)| (*text).to_owned()).collect(),
+        ..Phrases::default()
+    };
+    let settings = Settings {
+        phrases: Arc::new(phrases),
+        greeting_expects: item.expect,
+        no_input: Duration::from_secs(60),
+        thinking: Duration::from_secs(60),
+        ..settings
+    };
+    let listener = Listener {
+        recognizer,
+        language: if item.language == "en" { "en" } else { "zh" },
+        voices: prompts.into_iter().map(|(_, voice)| voice).collect(),
+        delays: Delays::default(),
+        events: Vec::new(),
+    };
+    Bench::new(Call::new(settings, voice_activity(), None, Time::ZERO), listener)
+}
+
+/// Recognises, and speaks with the voices of the recording. Nobody answers: what is measured is when the caller's turn is over,
+/// not what follows.
+struct Listener<'a> {
     recognizer: &'a dyn Recognizer,
     language: &'static str,
     voices: Vec<Vec<Frame>>,
     delays: Delays,
-    later: Vec<(Time, Input)>,
-    now: Time,
     events: Vec<Event>,
 }
 
-impl<'a> Bench<'a> {
-    fn new(set: &Set, item: &Item, recognizer: &'a dyn Recognizer, settings: Settings) -> Self {
-        let prompts = set.prompts(item);
-        let phrases = Phrases {
-            greeting: prompts.iter().map(|(text, _)| (*text).to_owned()).collect(),
-            ..Phrases::default()
-        };
-        let settings = Settings {
-            phrases: Arc::new(phrases),
-            greeting_expects: item.expect,
-            no_input: Duration::from_secs(60),
-            thinking: Duration::from_secs(60),
-            ..settings
-        };
-        let mut bench = Self {
-            call: Call::new(settings, voice_activity(), None, Time::ZERO),
-            recognizer,
-            language: if item.language == "en" { "en" } else { "zh" },
-            voices: prompts.into_iter().map(|(_, voice)| voice).collect(),
-            delays: Delays::default(),
-            later: Vec::new(),
-            now: Time::ZERO,
-            events: Vec::new(),
-        };
-        bench.drain();
-        bench
+impl World for Listener<'_> {
+    fn transcribe(&mut self, request: Request) -> (Duration, Result<Transcript, asr::Error>) {
+        let delay = self.delays.of(request.purpose);
+        (delay, recognize(self.recognizer, self.language, request))
     }
 
-    fn step(&mut self, caller: &Frame) {
-        self.now = self.now + FRAME_TIME;
-        self.later.sort_by_key(|(at, _)| *at);
-        while self.later.first().is_some_and(|(at, _)| *at <= self.now) {
-            let (_, input) = self.later.remove(0);
-            self.call.handle(self.now, input);
-            self.drain();
-        }
-        self.call.handle(self.now, Input::Tick { caller: *caller, seat: None });
-        self.drain();
+    fn speak(&mut self, id: ClauseId, text: &str) -> Vec<(Duration, Piece)> {
+        let voice = self.voices.get(id.index).cloned().unwrap_or_default();
+        let chars = text.chars().count();
+        let total = voice.len() * FRAME;
+        let mut said = 0;
+        let pieces = voice.chunks(5).map(|frames| {
+            let samples: Vec<i16> = frames.iter().flat_map(|f| f.0).collect();
+            let start = chars * said / total.max(1);
+            said += samples.len();
+            Piece::Audio { samples, span: start..chars * said / total.max(1) }
+        });
+        let mut pieces: Vec<_> = pieces.map(|piece| (Duration::ZERO, piece)).collect();
+        pieces.push((Duration::ZERO, Piece::Done));
+        pieces
     }
 
-    fn drain(&mut self) {
-        while let Some(output) = self.call.poll() {
-            match output {
-                Output::Event(event) => self.events.push(event),
-                Output::Transcribe { id, purpose, audio, deadline, earlier } => {
-                    let (reply, answer) = mpsc::channel();
-                    self.recognizer.submit(Job {
-                        audio,
-                        purpose,
-                        deadline,
-                        language: self.language,
-                        earlier,
-                        reply: Box::new(move |result| drop(reply.send(result))),
-                    });
-                    let result = answer.recv().unwrap_or(Err(crate::asr::Error::Dropped));
-                    let delay = match purpose {
-                        Purpose::Final => self.delays.final_transcript,
-                        Purpose::Partial => self.delays.partial_transcript,
-                    };
-                    self.later.push((self.now + delay, Input::Transcript { id, purpose, result }));
-                }
-                Output::Synthesize { id, text, .. } => {
-                    let voice = self.voices.get(id.index).cloned().unwrap_or_default();
-                    let chars = text.chars().count();
-                    let pieces = voice.chunks(5).map(|frames| frames.iter().flat_map(|f| f.0).collect());
-                    let pieces: Vec<Vec<i16>> = pieces.collect();
-                    let total = voice.len() * FRAME;
-                    let mut said = 0;
-                    for samples in pieces {
-                        let start = chars * said / total.max(1);
-                        said += samples.len();
-                        let span = start..chars * said / total.max(1);
-                        let piece = Piece::Audio { samples, span };
-                        self.call.handle(self.now, Input::Speech { id, piece });
-                    }
-                    self.call.handle(self.now, Input::Speech { id, piece: Piece::Done });
-                }
-                // Nobody answers: what is measured is when the caller's turn is over, not what follows.
-                Output::Play { leg: LegId::Caller | LegId::Seat, .. }
-                | Output::Think { .. }
-                | Output::DialSeat { .. }
-                | Output::HangUpSeat
-                | Output::BookCallback { .. }
-                | Output::HangUp => {}
-            }
-        }
+    fn event(&mut self, event: Event) {
+        self.events.push(event);
     }
+}
+
+/// Has a recogniser do `request`, and waits for it.
+pub(crate) fn recognize(
+    recognizer: &dyn Recognizer,
+    language: &'static str,
+    request: Request,
+) -> Result<Transcript, asr::Error> {
+    let (reply, answer) = mpsc::channel();
+    recognizer.submit(Job {
+        audio: request.audio,
+        purpose: request.purpose,
+        deadline: request.deadline,
+        language,
+        earlier: request.earlier,
+        reply: Box::new(move |result| drop(reply.send(result))),
+    });
+    answer.recv().unwrap_or(Err(asr::Error::Dropped))
 }

@@ -53,6 +53,45 @@ pub struct Item {
     pub end: usize,
     /// What the bot says meanwhile.
     pub bot: Vec<BotSpeech>,
+    /// Who speaks; nobody in some.
+    #[serde(default)]
+    pub voice: Option<String>,
+    /// Sounds that are no speech to the bot.
+    #[serde(default)]
+    pub sounds: Vec<Sound>,
+    /// How the bot's voice comes back, if it does.
+    #[serde(default)]
+    pub echo: Option<Echo>,
+    /// What the line did.
+    #[serde(default)]
+    pub channel: Channel,
+}
+
+/// A sound that is no speech to the bot.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Sound {
+    /// Which.
+    pub sound: String,
+    /// Its first sample.
+    pub start: usize,
+    /// The sample after its last.
+    pub end: usize,
+}
+
+/// The bot's voice that comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+pub struct Echo {
+    /// So much weaker than it was sent.
+    pub loss_db: f32,
+}
+
+/// What the line did to a recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+pub struct Channel {
+    /// Speech to noise; [`None`] for digital silence between words.
+    pub snr_db: Option<f32>,
+    /// Share of lost packets, in 0..=1.
+    pub loss: f32,
 }
 
 /// What a recording shows.

@@ -119,7 +119,8 @@ impl Overlap {
     }
 }
 
-fn percentiles(values: &mut [u64]) -> Option<(u64, u64)> {
+/// Median and 95th percentile.
+pub(crate) fn percentiles(values: &mut [u64]) -> Option<(u64, u64)> {
     values.sort_unstable();
     let at = |share: f64| values.get((values.len() as f64 * share) as usize).or(values.last()).copied();
     Some((at(0.5)?, at(0.95)?))
