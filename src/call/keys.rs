@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::barge_in::Because;
 use super::event::EventKind;
 use super::handoff::{Asking, MOBILE_DIGITS};
 use super::timers::Timer;
@@ -112,7 +113,7 @@ impl Call {
         if std::mem::take(&mut self.barging_in)
             && let Some(turn) = self.speaking.as_ref().map(|turn| turn.id)
         {
-            self.event(EventKind::BargeInConfirmed { turn });
+            self.event(EventKind::BargeInConfirmed { turn, why: Because::Key.into() });
         }
         self.cut_turn();
         self.drop_pending();

@@ -117,6 +117,7 @@ pub struct Utterance {
     wordless: u32,
     /// How the voice goes in the present stretch.
     follower: Follower,
+    levels: Levels,
 }
 
 impl Utterance {
@@ -185,6 +186,11 @@ impl Utterance {
         self.transcript.as_ref().map_or_else(|| self.hypothesis().committed, |t| t.text.clone())
     }
 
+    /// Level of its speech, dB relative to full scale: a fifth of the voiced frames are louder.
+    pub fn loudness(&self) -> f32 {
+        self.levels.loud()
+    }
+
     /// How the voice ended, if it has.
     pub fn contour(&self) -> Contour {
         self.follower.contour()
@@ -198,6 +204,40 @@ impl Utterance {
     /// Words of the newest partial of the present stretch.
     pub fn partial(&self) -> Option<&str> {
         self.partial.as_deref()
+    }
+}
+
+/// How many frames had which level.
+#[derive(Clone, Copy, Debug)]
+struct Levels([u16; Levels::STEPS]);
+
+impl Default for Levels {
+    fn default() -> Self {
+        Self([0; Self::STEPS])
+    }
+}
+
+impl Levels {
+    const STEPS: usize = 48;
+    /// Width of a step.
+    const DB: f32 = 2.0;
+
+    fn push(&mut self, frame: &Frame) {
+        let energy: f32 = frame.0.iter().map(|&s| f32::from(s) * f32::from(s)).sum();
+        let below = -10.0 * (energy / FRAME as f32 / 32_768.0_f32.powi(2)).max(1e-12).log10();
+        let count = &mut self.0[((below / Self::DB).max(0.0) as usize).min(Self::STEPS - 1)];
+        *count = count.saturating_add(1);
+    }
+
+    /// The level that a fifth of the frames reach.
+    fn loud(self) -> f32 {
+        let all: u32 = self.0.iter().map(|&n| u32::from(n)).sum();
+        let mut louder = 0;
+        let step = self.0.iter().position(|&n| {
+            louder += u32::from(n);
+            louder > 0 && louder * 5 >= all
+        });
+        -Self::DB * (step.unwrap_or(Self::STEPS) as f32 + 0.5)
     }
 }
 
@@ -252,9 +292,10 @@ impl Listening {
         }
     }
 
-    /// Takes the next 20 ms.
-    pub fn push(&mut self, now: Time, frame: &Frame) -> Option<Change> {
+    /// Takes the next 20 ms. What is `echo` is no speech.
+    pub fn push(&mut self, now: Time, frame: &Frame, echo: bool) -> Option<Change> {
         let probability = self.vad.probability(frame);
+        let probability = if echo { 0.0 } else { probability };
         self.probabilities.rotate_left(1);
         self.probabilities[PROBABILITIES - 1] = probability;
         match &mut self.utterance {
@@ -264,6 +305,7 @@ impl Listening {
                 let before = utterance.last_speech;
                 utterance.follower.push(frame, probability >= self.hearing.sustain);
                 if probability >= self.hearing.sustain {
+                    utterance.levels.push(frame);
                     utterance.voiced += 1;
                     utterance.voiced_in_a_row += 1;
                     let resumed = utterance.final_asked && utterance.voiced_in_a_row >= RESUME_FRAMES;
@@ -315,6 +357,14 @@ impl Listening {
     /// The utterance in progress.
     pub fn utterance_mut(&mut self) -> Option<&mut Utterance> {
         self.utterance.as_mut()
+    }
+
+    /// Forgets the utterance in progress, which nobody spoke; what follows at once keeps its beginning.
+    pub fn discard(&mut self) {
+        if let Some(utterance) = self.take() {
+            self.pre_roll = utterance.audio;
+            self.trim_pre_roll();
+        }
     }
 
     /// Ends the utterance in progress.
@@ -375,11 +425,15 @@ impl Listening {
         }
     }
 
-    fn wait_for_onset(&mut self, now: Time, frame: &Frame, probability: f32) -> Option<Change> {
-        self.pre_roll.extend_from_slice(&frame.0);
+    fn trim_pre_roll(&mut self) {
         let keep = (self.hearing.pre_roll.as_millis() / FRAME_TIME.as_millis()) as usize * FRAME;
         let excess = self.pre_roll.len().saturating_sub(keep);
         self.pre_roll.drain(..excess);
+    }
+
+    fn wait_for_onset(&mut self, now: Time, frame: &Frame, probability: f32) -> Option<Change> {
+        self.pre_roll.extend_from_slice(&frame.0);
+        self.trim_pre_roll();
         self.recent =
             (self.recent << 1 | u32::from(probability >= self.hearing.onset)) & ((1 << ONSET_WINDOW) - 1);
         if self.recent.count_ones() < ONSET_FRAMES {
@@ -405,6 +459,7 @@ impl Listening {
             partial_asked: None,
             wordless: 0,
             follower: Follower::default(),
+            levels: Levels::default(),
         });
         Some(Change::Started)
     }
@@ -465,7 +520,7 @@ mod tests {
             (0..frames)
                 .filter_map(|_| {
                     self.now = self.now + FRAME_TIME;
-                    self.ears.push(self.now, &frame)
+                    self.ears.push(self.now, &frame, false)
                 })
                 .collect()
         }

@@ -6,6 +6,7 @@
 //! Every turn of the bot has a number. What arrives for a turn that is no longer wanted is dropped on arrival, so nothing
 //! ever waits for a cancellation.
 
+pub mod barge_in;
 pub mod endpointing;
 pub mod event;
 mod filler;
@@ -42,6 +43,7 @@ use self::turn::{BotTurn, Then};
 use crate::clock::Time;
 use crate::dialogue::{Expect, Said};
 use crate::media::Frame;
+use crate::media::echo::Echo;
 
 /// One call: everything it knows and decides.
 pub struct Call {
@@ -66,7 +68,11 @@ pub struct Call {
     fading: Option<Frame>,
     /// True while the turn being spoken is paused for the caller.
     barging_in: bool,
-    /// True once the bot's own voice came back over the line.
+    /// How loud the caller speaks, dB relative to full scale, once known.
+    caller_level: Option<f32>,
+    /// What was played, looked for in what is heard.
+    echo: Echo,
+    /// True once the bot's own words came back over the line.
     echoes: bool,
     asking: Asking,
     /// Keys of the caller that wait for their turn.
@@ -134,6 +140,8 @@ impl Call {
             filled: None,
             fading: None,
             barging_in: false,
+            caller_level: None,
+            echo: Echo::default(),
             echoes: false,
             asking: Asking::Nothing,
             keys: VecDeque::new(),
@@ -201,6 +209,7 @@ impl Call {
             (Stage::Bridged, Some(seat)) => *seat,
             _ => self.frame_for_caller(),
         };
+        self.echo.play(&to_caller);
         self.outputs.push_back(Output::Play { leg: LegId::Caller, frame: to_caller });
         if seat.is_some() {
             let frame = self.frame_for_seat(caller);

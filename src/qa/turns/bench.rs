@@ -12,6 +12,7 @@ use crate::call::endpointing::{EndOfTurn, Endpointing, Signs, Watcher};
 use crate::call::event::{Event, EventKind, LegId};
 use crate::call::{Call, Input, Output, Phrases, Settings};
 use crate::clock::Time;
+use crate::media::wire::WIRE_FRAME;
 use crate::media::{FRAME, FRAME_TIME, Frame};
 use crate::services::voice_activity;
 use crate::sim::Delays;
@@ -36,6 +37,23 @@ pub struct Outcome {
     pub cut: bool,
     /// Whether the bot spoke on after a pause.
     pub resumed: bool,
+    /// What the recogniser answered, in order.
+    pub heard: Vec<Heard>,
+    /// What happened in the call.
+    pub events: Vec<Event>,
+}
+
+/// An answer of the recogniser.
+#[derive(Clone, Debug, Serialize)]
+pub struct Heard {
+    /// When it came, in milliseconds.
+    pub at_ms: u64,
+    /// Partial or final.
+    pub last: bool,
+    /// The words.
+    pub text: String,
+    /// In 0..=1.
+    pub confidence: f32,
 }
 
 /// A turn that was taken for over.
@@ -81,7 +99,7 @@ impl Outcome {
 
 /// Plays `item` under `settings`, whose phrases are replaced by what the bot says in the recording.
 pub fn run(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: &Settings) -> Outcome {
-    play(set, item, recognizer, settings.clone()).0
+    play(set, item, recognizer, settings.clone())
 }
 
 /// Plays `item` and never takes its turn for over: every moment of silence that would have been judged.
@@ -109,10 +127,20 @@ pub fn watch(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: &Set
     moments
 }
 
-fn play(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: Settings) -> (Outcome, Vec<Event>) {
+fn play(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: Settings) -> Outcome {
     let mut bench = Bench::new(set, item, recognizer, settings);
-    for frame in set.frames(item) {
-        bench.step(&frame);
+    let frames = set.frames(item);
+    if let Some(path) = item.echo.as_ref().filter(|_| item.truth == Truth::Echo) {
+        let mut line = EchoingLine::new(&frames, &bench.voices, path.delay);
+        for _ in &frames {
+            let frame = line.next();
+            bench.step(&frame);
+            line.play(&bench.played);
+        }
+    } else {
+        for frame in &frames {
+            bench.step(frame);
+        }
     }
     let begin = item.begin_ms().unwrap_or(0) as i64;
     let mut outcome = Outcome {
@@ -124,6 +152,8 @@ fn play(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: Settings)
         paused_ms: None,
         cut: false,
         resumed: false,
+        heard: bench.heard,
+        events: Vec::new(),
     };
     let mut why = None;
     for event in &bench.events {
@@ -147,7 +177,62 @@ fn play(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: Settings)
     outcome.cut |= item.group == Group::BargeIn
         && item.truth == Truth::Interrupt
         && outcome.turns.iter().any(|turn| !turn.text.is_empty());
-    (outcome, bench.events)
+    outcome.events = bench.events;
+    outcome
+}
+
+/// A line on which nothing is heard but the echo of the bot. The recording holds what comes back while the bot speaks without a
+/// pause; an echo stops when the bot does, and goes on where the bot goes on.
+struct EchoingLine {
+    recorded: Vec<i16>,
+    voice: Vec<i16>,
+    /// Frames from what is played to its echo.
+    delay: usize,
+    /// Where in the voice each frame began; none is a frame of silence.
+    played: Vec<Option<usize>>,
+    cursor: usize,
+}
+
+impl EchoingLine {
+    fn new(frames: &[Frame], voices: &[Vec<Frame>], delay: usize) -> Self {
+        Self {
+            recorded: frames.iter().flat_map(|f| f.0).collect(),
+            voice: voices.iter().flatten().flat_map(|f| f.0).collect(),
+            delay: delay / WIRE_FRAME,
+            played: Vec::new(),
+            cursor: 0,
+        }
+    }
+
+    fn play(&mut self, frame: &Frame) {
+        /// Longer than a fade.
+        const SKIP: usize = FRAME / 2;
+        let silent = *frame == Frame::SILENCE && !self.voice[self.cursor..].starts_with(&frame.0);
+        let at = (!silent).then(|| {
+            let here = |at: &usize| {
+                self.voice.get(at + SKIP..at + FRAME).is_some_and(|voice| *voice == frame.0[SKIP..])
+            };
+            let found = Some(self.cursor).filter(here).or_else(|| (0..self.voice.len()).find(here));
+            found.unwrap_or(self.cursor)
+        });
+        self.cursor = at.map_or(self.cursor, |at| (at + FRAME).min(self.voice.len()));
+        self.played.push(at);
+    }
+
+    fn next(&self) -> Frame {
+        let now = self.played.len();
+        let heard = match now.checked_sub(self.delay).map(|at| self.played[at]) {
+            // Before anything can have come back.
+            None => now * FRAME,
+            Some(Some(at)) => at + self.delay * FRAME,
+            // The end of the recording, with nothing but the noise of the line.
+            Some(None) => self.recorded.len() - (1 + now % 20) * FRAME,
+        };
+        let mut frame = Frame::SILENCE;
+        let recorded = self.recorded.get(heard..).unwrap_or_default();
+        frame.0.iter_mut().zip(recorded).for_each(|(out, &sample)| *out = sample);
+        frame
+    }
 }
 
 /// A call in the making: the core, and the recogniser's answers on their way.
@@ -160,6 +245,9 @@ struct Bench<'a> {
     later: Vec<(Time, Input)>,
     now: Time,
     events: Vec<Event>,
+    heard: Vec<Heard>,
+    /// The newest frame for the caller.
+    played: Frame,
 }
 
 impl<'a> Bench<'a> {
@@ -185,6 +273,8 @@ impl<'a> Bench<'a> {
             later: Vec::new(),
             now: Time::ZERO,
             events: Vec::new(),
+            heard: Vec::new(),
+            played: Frame::SILENCE,
         };
         bench.drain();
         bench
@@ -221,7 +311,16 @@ impl<'a> Bench<'a> {
                         Purpose::Final => self.delays.final_transcript,
                         Purpose::Partial => self.delays.partial_transcript,
                     };
-                    self.later.push((self.now + delay, Input::Transcript { id, purpose, result }));
+                    let at = self.now + delay;
+                    if let Ok(transcript) = &result {
+                        self.heard.push(Heard {
+                            at_ms: at.since_start().as_millis() as u64,
+                            last: purpose == Purpose::Final,
+                            text: transcript.text.clone(),
+                            confidence: transcript.confidence,
+                        });
+                    }
+                    self.later.push((at, Input::Transcript { id, purpose, result }));
                 }
                 Output::Synthesize { id, text, .. } => {
                     let voice = self.voices.get(id.index).cloned().unwrap_or_default();
@@ -240,7 +339,8 @@ impl<'a> Bench<'a> {
                     self.call.handle(self.now, Input::Speech { id, piece: Piece::Done });
                 }
                 // Nobody answers: what is measured is when the caller's turn is over, not what follows.
-                Output::Play { leg: LegId::Caller | LegId::Seat, .. }
+                Output::Play { leg: LegId::Caller, frame } => self.played = frame,
+                Output::Play { leg: LegId::Seat, .. }
                 | Output::Think { .. }
                 | Output::DialSeat { .. }
                 | Output::HangUpSeat

@@ -49,10 +49,25 @@ pub struct Item {
     pub expect: Expect,
     /// Stretches of the caller's speech, between which there are pauses.
     pub stretches: Vec<Stretch>,
+    /// Sounds that are no speech of the caller.
+    #[serde(default)]
+    pub sounds: Vec<Sound>,
     /// Where the last thing that sounds ends.
     pub end: usize,
     /// What the bot says meanwhile.
     pub bot: Vec<BotSpeech>,
+    /// The path on which the bot's voice comes back.
+    #[serde(default)]
+    pub echo: Option<EchoPath>,
+}
+
+/// How the bot's voice comes back.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct EchoPath {
+    /// Level of what was sent over that of the echo.
+    pub loss_db: f32,
+    /// Samples from what was sent to its echo.
+    pub delay: usize,
 }
 
 /// What a recording shows.
@@ -94,6 +109,13 @@ pub struct Stretch {
     pub start: usize,
     /// The sample after its last.
     pub end: usize,
+}
+
+/// A sound that is no speech of the caller.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Sound {
+    /// Its first sample.
+    pub start: usize,
 }
 
 /// Speech of the bot during a recording.
@@ -224,7 +246,7 @@ impl Item {
 
     /// When the caller's speech (or what sounds like it) begins, in milliseconds.
     pub fn begin_ms(&self) -> Option<u64> {
-        self.stretches.first().map(|s| Self::ms(s.start))
+        self.stretches.first().map(|s| s.start).or(self.sounds.first().map(|s| s.start)).map(Self::ms)
     }
 
     /// Its frames of 20 ms.
