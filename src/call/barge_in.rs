@@ -21,6 +21,8 @@ const BELOW_CALLER_DB: f32 = 12.0;
 const FAR: f32 = -40.0;
 /// The bound that follows from the caller's own level lies between these.
 const BOUND: (f32, f32) = (-55.0, -32.0);
+/// Sounds of a listener are shorter: the longest of the fitting set lasts 0.92 s.
+const LONGER_THAN_LISTENING: Duration = Duration::from_millis(1200);
 /// So much voice tells its level.
 const TELLING: Duration = Duration::from_millis(300);
 
@@ -43,6 +45,8 @@ pub struct Evidence {
     pub content: bool,
     /// There are words at all.
     pub words: bool,
+    /// Its words as they are now say something, though they may still change.
+    pub guess: bool,
     /// Partials that found none.
     pub wordless: u32,
 }
@@ -122,6 +126,10 @@ impl Evidence {
         }
         if self.content && confidence >= TRUSTED_FINAL {
             return Verdict::Confirm(Because::Words);
+        }
+        // Nobody who only listens speaks for so long.
+        if self.guess && self.confidence.is_none() && self.spoken >= LONGER_THAN_LISTENING {
+            return Verdict::Confirm(Because::Length);
         }
         // Long speech in which the recogniser finds no words is noise; but one that does not answer says nothing.
         if self.spoken >= rules.length && (self.words || self.wordless == 0) {
@@ -213,6 +221,14 @@ mod tests {
         assert_eq!(judge(long), Verdict::Confirm(Because::Length), "no word of the recogniser at all");
         assert_eq!(judge(Evidence { wordless: 4, ..long }), Verdict::Wait, "music");
         assert_eq!(judge(Evidence { wordless: 4, words: true, ..long }), Verdict::Confirm(Because::Length));
+    }
+
+    #[test]
+    fn words_that_may_still_change_interrupt_once_they_go_on_for_longer_than_a_listener_does() {
+        let said = Evidence { guess: true, words: true, wordless: 2, ..speaking() };
+        assert_eq!(judge(said), Verdict::Wait);
+        let longer = Evidence { spoken: Duration::from_millis(1300), ..said };
+        assert_eq!(judge(longer), Verdict::Confirm(Because::Length));
     }
 
     #[test]

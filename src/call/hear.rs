@@ -237,6 +237,7 @@ impl Call {
             interrupt: self.settings.lexicon.is_interrupt(&words),
             // A guess that the next partial may take back does not cut the bot short.
             content: self.is_content(&sure),
+            guess: self.is_content(&words),
             words: !words.is_empty(),
             wordless: utterance.wordless_partials(),
         }
@@ -244,10 +245,9 @@ impl Call {
 
     /// Somebody far from the telephone speaks while the bot does.
     fn is_side_talk(&self, utterance: &Utterance) -> bool {
-        let evidence = self.evidence(utterance);
+        let far = || self.evidence(utterance).judge(&self.settings.barge_in);
         self.speaking.as_ref().is_some_and(|turn| turn.began.is_some())
-            && !evidence.interrupt
-            && evidence.is_far()
+            && matches!(far(), Verdict::Resume(Because::Far) | Verdict::Reject(Because::Far))
     }
 
     /// Looks for the bot's own voice in the next frame. True if there is nothing else in it.
@@ -296,7 +296,7 @@ impl Call {
             return;
         }
         if let Some(turn) = &mut self.speaking {
-            turn.playout.resume();
+            turn.resume();
             let turn = turn.id;
             self.event(EventKind::BargeInRejected { turn, text: words.into(), why });
         }
@@ -331,6 +331,8 @@ impl Call {
             // Noise, or a backchannel to a bot that goes on speaking.
             if !self.carried.is_empty() && words.is_empty() {
                 self.answer_carried(&utterance);
+            } else if self.speaking.is_none() {
+                self.go_on_after_nothing();
             }
             return;
         };

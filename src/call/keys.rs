@@ -17,6 +17,8 @@ use crate::dialogue::{Act, Reason};
 
 /// A number without `#` is waited for this long after a digit.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A key within this time after the last of a number belongs to it.
+const STRAY: Duration = Duration::from_millis(1500);
 /// Digits of the shortest number that a caller may end with `#`.
 const SHORTEST_NUMBER: usize = 7;
 /// Digits of the longest number: a land line with its area code.
@@ -75,7 +77,10 @@ impl Call {
                 let number = whole.then(|| typed.clone());
                 self.yield_to_key();
                 match number {
-                    Some(number) => self.ask_time(number),
+                    Some(number) => {
+                        self.number_typed = Some(self.now);
+                        self.ask_time(number);
+                    }
                     None => self.timers.set(Timer::Keys, self.now + PATIENCE),
                 }
             }
@@ -84,6 +89,8 @@ impl Call {
                 self.reply(if key == '1' { Act::Yes } else { Act::No });
             }
             (Asking::Phone { .. }, _) => {}
+            // More keys of the number that is whole already.
+            (_, '0'..='9') if self.number_typed.is_some_and(|at| self.now.saturating_since(at) < STRAY) => {}
             (_, '0') => {
                 self.yield_to_key();
                 self.start_handoff(Reason::KeyZero);

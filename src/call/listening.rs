@@ -58,6 +58,11 @@ const PROBABILITIES: usize = 5;
 const WIDEST: u32 = 4;
 /// Silence that a recogniser is given at the end of an utterance; more of it makes models invent words.
 const TAIL: Duration = Duration::from_millis(300);
+/// Below this probability a frame is the noise of the line, whose energy is averaged over about a second.
+const QUIET: f32 = 0.1;
+const NOISE_SHARE: f32 = 0.03;
+/// Speech that the noise hides is at least this share of what is heard: −10 dB.
+const MOSTLY_NOISE: f32 = 0.1;
 /// Voiced frames in a row that show that the caller speaks on after a likely end.
 const RESUME_FRAMES: u32 = 2;
 
@@ -118,6 +123,8 @@ pub struct Utterance {
     /// How the voice goes in the present stretch.
     follower: Follower,
     levels: Levels,
+    /// Noise of the line before it, energy a sample.
+    noise: f32,
 }
 
 impl Utterance {
@@ -187,8 +194,10 @@ impl Utterance {
     }
 
     /// Level of its speech, dB relative to full scale: a fifth of the voiced frames are louder.
+    /// Noise is taken off.
     pub fn loudness(&self) -> f32 {
-        self.levels.loud()
+        let loud = 10_f32.powf(self.levels.loud() / 10.0);
+        10.0 * (loud - self.noise).max(loud * MOSTLY_NOISE).log10()
     }
 
     /// How the voice ended, if it has.
@@ -207,6 +216,12 @@ impl Utterance {
     }
 }
 
+/// Mean energy a sample, relative to full scale.
+fn energy(frame: &Frame) -> f32 {
+    let sum: f32 = frame.0.iter().map(|&s| f32::from(s) * f32::from(s)).sum();
+    sum / FRAME as f32 / 32_768.0_f32.powi(2)
+}
+
 /// How many frames had which level.
 #[derive(Clone, Copy, Debug)]
 struct Levels([u16; Levels::STEPS]);
@@ -223,8 +238,7 @@ impl Levels {
     const DB: f32 = 2.0;
 
     fn push(&mut self, frame: &Frame) {
-        let energy: f32 = frame.0.iter().map(|&s| f32::from(s) * f32::from(s)).sum();
-        let below = -10.0 * (energy / FRAME as f32 / 32_768.0_f32.powi(2)).max(1e-12).log10();
+        let below = -10.0 * energy(frame).max(1e-12).log10();
         let count = &mut self.0[((below / Self::DB).max(0.0) as usize).min(Self::STEPS - 1)];
         *count = count.saturating_add(1);
     }
@@ -254,6 +268,8 @@ pub struct Listening {
     probabilities: VecDeque<f32>,
     habit: Habit,
     utterance: Option<Utterance>,
+    /// Mean energy a sample of what is no speech, relative to full scale.
+    noise: f32,
 }
 
 /// How long this caller pauses within a turn.
@@ -289,6 +305,7 @@ impl Listening {
             probabilities: VecDeque::from([0.0; PROBABILITIES]),
             habit: Habit::default(),
             utterance: None,
+            noise: 0.0,
         }
     }
 
@@ -298,6 +315,9 @@ impl Listening {
         let probability = if echo { 0.0 } else { probability };
         self.probabilities.rotate_left(1);
         self.probabilities[PROBABILITIES - 1] = probability;
+        if probability < QUIET && !echo {
+            self.noise += NOISE_SHARE * (energy(frame) - self.noise);
+        }
         match &mut self.utterance {
             None => self.wait_for_onset(now, frame, probability),
             Some(utterance) => {
@@ -460,6 +480,7 @@ impl Listening {
             wordless: 0,
             follower: Follower::default(),
             levels: Levels::default(),
+            noise: self.noise,
         });
         Some(Change::Started)
     }

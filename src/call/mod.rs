@@ -39,7 +39,7 @@ use self::listening::Listening;
 pub use self::listening::VoiceActivity;
 pub use self::settings::{Lexicon, Phrases, Settings};
 use self::timers::{Timer, Timers};
-use self::turn::{BotTurn, Then};
+use self::turn::{BotTurn, Rest, Then};
 use crate::clock::Time;
 use crate::dialogue::{Expect, Said};
 use crate::media::Frame;
@@ -56,12 +56,20 @@ pub struct Call {
     listening: Listening,
     /// The turn being spoken (or about to be).
     speaking: Option<BotTurn>,
+    /// What the caller has not heard of the turn that was cut last.
+    rest: Rest,
+    /// True until something came of the interruption that cut it.
+    rest_is_fresh: bool,
     /// The turn that is speculated while the caller may still go on.
     pending: Option<Pending>,
     /// What is said while the turn being spoken is thought of.
     filler: Option<Filler>,
     /// Fillers begun in this call.
     fillers: usize,
+    /// The last of them, if nothing else has been said since.
+    last_filler: Option<String>,
+    /// When a typed number was whole.
+    number_typed: Option<Time>,
     /// The turn that had the last of them.
     filled: Option<TurnId>,
     /// The last frame of a filler that was cut, fading.
@@ -134,9 +142,13 @@ impl Call {
             timers: Timers::default(),
             stage: Stage::Talking,
             speaking: None,
+            rest: Rest::default(),
+            rest_is_fresh: false,
             pending: None,
             filler: None,
             fillers: 0,
+            last_filler: None,
+            number_typed: None,
             filled: None,
             fading: None,
             barging_in: false,
@@ -275,7 +287,7 @@ impl Call {
         if leg == LegId::Caller {
             self.held = held;
             if let Some(turn) = &mut self.speaking {
-                if held { turn.playout.pause() } else { turn.playout.resume() }
+                if held { turn.playout.pause() } else { turn.resume() }
             }
             self.barging_in = false;
             self.drop_pending();

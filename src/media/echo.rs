@@ -30,7 +30,11 @@ const LAGS: usize = 90;
 /// Likeness at and above which it is an echo. Echoes of the fitting set have 0.78 to 0.95, everything else at most 0.69.
 const ALIKE: f32 = 0.78;
 /// Evaluations in a row that must agree on the delay.
-const AGREEING: u32 = 2;
+const AGREEING: u32 = 3;
+/// Spectra of the window in which there must be something to hear: one step up is like any other.
+const LOUD: usize = 14;
+/// A path that gives back so much less than it did is gone: 8 dB.
+const GONE: f32 = 0.16;
 /// Echo is looked for at this loss, 20 dB; a line that gives back less than the noise of the line is none.
 const TYPICAL_LOSS: f32 = 0.01;
 /// It is looked for every so many frames, and once it is known again every so many.
@@ -119,6 +123,11 @@ impl Echo {
             return;
         }
         self.since_review = 0;
+        if self.path.is_some_and(|path| self.gives_less(&path)) {
+            self.path = None;
+            self.candidate = None;
+            return;
+        }
         let Some((hops, likeness)) = self.best_lag() else { return };
         if likeness < ALIKE {
             self.candidate = None;
@@ -142,6 +151,10 @@ impl Echo {
         /// Variance of the logarithms, summed over bands and spectra, below which nothing happened.
         const EVENTFUL: f32 = 0.25 * (WINDOW * BANDS) as f32;
         let floors = self.noise.map(|noise| noise * 3.0);
+        let threshold: f32 = floors.iter().sum();
+        if self.heard.window(0)?.filter(|e| e.iter().sum::<f32>() > threshold).count() < LOUD {
+            return None;
+        }
         let heard = centred(self.heard.window(0), |energy, band| (energy + floors[band]).ln())?;
         let heard_variance: f32 = heard.iter().flatten().map(|x| x * x).sum();
         if heard_variance < EVENTFUL {
@@ -181,6 +194,14 @@ impl Echo {
         let heard: f32 = self.heard.window(0)?.map(|e| (e.iter().sum::<f32>() - noise).max(0.0)).sum();
         let gain = heard / played;
         (gain.is_finite() && gain > 0.0).then_some(gain.min(1.0))
+    }
+
+    /// What should come back loud comes back soft or not at all.
+    fn gives_less(&self, path: &Path) -> bool {
+        let Some(played) = self.played.window(path.hops) else { return false };
+        let expected = played.flatten().sum::<f32>() * path.gain;
+        let noise = self.noise.iter().sum::<f32>() * WINDOW as f32;
+        expected > noise * 10.0 && self.gain_at(path.hops).is_none_or(|gain| gain < path.gain * GONE)
     }
 
     /// True if the newest frame is no louder than the echo that is to be expected.

@@ -341,6 +341,7 @@ fn act_name(act: &Act) -> &'static str {
         Act::PhonePart(_) => "phone_part",
         Act::When(_) => "when",
         Act::Goodbye => "goodbye",
+        Act::Continue => "continue",
         Act::Ignore => "ignore",
     }
 }

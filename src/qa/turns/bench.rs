@@ -1,5 +1,6 @@
 //! Plays one recording to the core of a call on virtual time, with the real ears, recogniser and rules.
 
+use std::ops::Range;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -130,8 +131,8 @@ pub fn watch(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: &Set
 fn play(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: Settings) -> Outcome {
     let mut bench = Bench::new(set, item, recognizer, settings);
     let frames = set.frames(item);
-    if let Some(path) = item.echo.as_ref().filter(|_| item.truth == Truth::Echo) {
-        let mut line = EchoingLine::new(&frames, &bench.voices, path.delay);
+    if let Some(path) = &item.echo {
+        let mut line = EchoingLine::new(item, &frames, &bench.voices, path.delay);
         for _ in &frames {
             let frame = line.next();
             bench.step(&frame);
@@ -181,10 +182,16 @@ fn play(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: Settings)
     outcome
 }
 
-/// A line on which nothing is heard but the echo of the bot. The recording holds what comes back while the bot speaks without a
-/// pause; an echo stops when the bot does, and goes on where the bot goes on.
+/// A voice dies away for so many samples after the end that is in the list.
+const DIES_AWAY: usize = 1600;
+
+/// A line with an echo of the bot. The recording holds what comes back while the bot speaks without a pause; but an echo stops
+/// when the bot does, and goes on where the bot goes on. While the caller speaks, the line is as it was recorded; of what came
+/// back in that time nothing comes back at another.
 struct EchoingLine {
     recorded: Vec<i16>,
+    /// Samples in which the caller speaks.
+    caller: Vec<Range<usize>>,
     voice: Vec<i16>,
     /// Frames from what is played to its echo.
     delay: usize,
@@ -194,8 +201,11 @@ struct EchoingLine {
 }
 
 impl EchoingLine {
-    fn new(frames: &[Frame], voices: &[Vec<Frame>], delay: usize) -> Self {
+    fn new(item: &Item, frames: &[Frame], voices: &[Vec<Frame>], delay: usize) -> Self {
+        let scale = FRAME / WIRE_FRAME;
+        let caller = item.stretches.iter().map(|s| s.start * scale..s.end * scale + DIES_AWAY).collect();
         Self {
+            caller,
             recorded: frames.iter().flat_map(|f| f.0).collect(),
             voice: voices.iter().flatten().flat_map(|f| f.0).collect(),
             delay: delay / WIRE_FRAME,
@@ -221,12 +231,17 @@ impl EchoingLine {
 
     fn next(&self) -> Frame {
         let now = self.played.len();
-        let heard = match now.checked_sub(self.delay).map(|at| self.played[at]) {
+        let speaks = |at: usize| self.caller.iter().any(|c| c.start < at + FRAME && at < c.end);
+        let back = match now.checked_sub(self.delay).map(|at| self.played[at]) {
             // Before anything can have come back.
-            None => now * FRAME,
-            Some(Some(at)) => at + self.delay * FRAME,
+            None => Some(now * FRAME),
+            Some(played) => played.map(|at| at + self.delay * FRAME).filter(|at| !speaks(*at)),
+        };
+        let heard = match back {
+            _ if speaks(now * FRAME) => now * FRAME,
+            Some(at) => at,
             // The end of the recording, with nothing but the noise of the line.
-            Some(None) => self.recorded.len() - (1 + now % 20) * FRAME,
+            None => self.recorded.len() - (1 + now % 20) * FRAME,
         };
         let mut frame = Frame::SILENCE;
         let recorded = self.recorded.get(heard..).unwrap_or_default();
