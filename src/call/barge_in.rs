@@ -23,6 +23,8 @@ const FAR: f32 = -40.0;
 const BOUND: (f32, f32) = (-55.0, -32.0);
 /// Sounds of a listener are shorter: the longest of the fitting set lasts 0.92 s.
 const LONGER_THAN_LISTENING: Duration = Duration::from_millis(1200);
+/// So far above the bound it is certain.
+const CERTAIN_DB: f32 = 3.0;
 /// So much voice tells its level.
 const TELLING: Duration = Duration::from_millis(300);
 
@@ -148,8 +150,16 @@ impl Evidence {
 
     /// True if it has gone on for long enough to tell that the speaker is far from the telephone.
     pub fn is_far(&self) -> bool {
-        let bound = self.caller.map_or(FAR, |own| (own - BELOW_CALLER_DB).clamp(BOUND.0, BOUND.1));
-        (self.spoken >= TELLING || self.confidence.is_some()) && self.loudness < bound
+        (self.spoken >= TELLING || self.confidence.is_some()) && self.loudness < self.bound()
+    }
+
+    /// True if a voice of this level is certainly the caller's.
+    pub fn is_near(&self, loudness: f32) -> bool {
+        loudness > self.bound() + CERTAIN_DB
+    }
+
+    fn bound(&self) -> f32 {
+        self.caller.map_or(FAR, |own| (own - BELOW_CALLER_DB).clamp(BOUND.0, BOUND.1))
     }
 
     /// The evidence beside the reason, for the record.

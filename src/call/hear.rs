@@ -198,6 +198,7 @@ impl Call {
 
     fn judge_barge_in(&mut self) {
         if !self.barging_in {
+            self.part_from_far_voice();
             // The protected part may have ended while the caller was speaking.
             let speaking_now = |u: &Utterance| self.now.saturating_since(u.last_speech) < STILL_SPEAKING;
             if self.listening.utterance().is_some_and(|u| speaking_now(u) && !self.is_side_talk(u)) {
@@ -217,12 +218,25 @@ impl Call {
         let evidence = self.evidence(utterance);
         match evidence.judge(&self.settings.barge_in) {
             Verdict::Confirm(because) => self.confirm_barge_in(evidence.why(because)),
-            Verdict::Resume(because) => self.reject_barge_in("", evidence.why(because)),
+            Verdict::Resume(because) => {
+                self.far = (because == Because::Far).then_some(utterance.id.utterance);
+                self.reject_barge_in("", evidence.why(because));
+            }
             Verdict::Reject(because) => {
                 self.listening.take();
                 self.reject_barge_in(&words, evidence.why(because));
             }
             Verdict::Wait => {}
+        }
+    }
+
+    /// The caller begins to speak while somebody behind still does: that is another utterance.
+    fn part_from_far_voice(&mut self) {
+        let near = |u: &Utterance| self.evidence(u).is_near(u.recent_loudness());
+        let far = |u: &Utterance| Some(u.id.utterance) == self.far && u.transcript.is_none();
+        if self.listening.utterance().is_some_and(|u| far(u) && near(u)) {
+            self.far = None;
+            self.listening.discard();
         }
     }
 

@@ -61,6 +61,8 @@ const TAIL: Duration = Duration::from_millis(300);
 /// Below this probability a frame is the noise of the line, whose energy is averaged over about a second.
 const QUIET: f32 = 0.1;
 const NOISE_SHARE: f32 = 0.03;
+/// Averages over about a tenth of a second.
+const RECENT_SHARE: f32 = 0.25;
 /// Speech that the noise hides is at least this share of what is heard: −10 dB.
 const MOSTLY_NOISE: f32 = 0.1;
 /// Voiced frames in a row that show that the caller speaks on after a likely end.
@@ -123,6 +125,8 @@ pub struct Utterance {
     /// How the voice goes in the present stretch.
     follower: Follower,
     levels: Levels,
+    /// Energy of its last tenth of a second of speech.
+    recently: f32,
     /// Noise of the line before it, energy a sample.
     noise: f32,
 }
@@ -198,6 +202,11 @@ impl Utterance {
     pub fn loudness(&self) -> f32 {
         let loud = 10_f32.powf(self.levels.loud() / 10.0);
         10.0 * (loud - self.noise).max(loud * MOSTLY_NOISE).log10()
+    }
+
+    /// Level of the last tenth of a second of speech, dB relative to full scale.
+    pub fn recent_loudness(&self) -> f32 {
+        10.0 * self.recently.max(1e-12).log10()
     }
 
     /// How the voice ended, if it has.
@@ -326,6 +335,7 @@ impl Listening {
                 utterance.follower.push(frame, probability >= self.hearing.sustain);
                 if probability >= self.hearing.sustain {
                     utterance.levels.push(frame);
+                    utterance.recently += RECENT_SHARE * (energy(frame) - utterance.recently);
                     utterance.voiced += 1;
                     utterance.voiced_in_a_row += 1;
                     let resumed = utterance.final_asked && utterance.voiced_in_a_row >= RESUME_FRAMES;
@@ -480,6 +490,7 @@ impl Listening {
             wordless: 0,
             follower: Follower::default(),
             levels: Levels::default(),
+            recently: 0.0,
             noise: self.noise,
         });
         Some(Change::Started)

@@ -12,6 +12,8 @@ pub mod event;
 mod filler;
 mod handoff;
 mod hear;
+#[cfg(test)]
+mod interruption_tests;
 pub mod io;
 mod keys;
 pub mod listening;
@@ -78,8 +80,10 @@ pub struct Call {
     barging_in: bool,
     /// How loud the caller speaks, dB relative to full scale, once known.
     caller_level: Option<f32>,
+    /// The utterance of somebody far from the telephone.
+    far: Option<u32>,
     /// What was played, looked for in what is heard.
-    echo: Echo,
+    echo: Box<Echo>,
     /// True once the bot's own words came back over the line.
     echoes: bool,
     asking: Asking,
@@ -153,7 +157,8 @@ impl Call {
             fading: None,
             barging_in: false,
             caller_level: None,
-            echo: Echo::default(),
+            far: None,
+            echo: Box::default(),
             echoes: false,
             asking: Asking::Nothing,
             keys: VecDeque::new(),
