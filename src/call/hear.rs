@@ -250,8 +250,8 @@ impl Call {
             confidence: utterance.transcript.as_ref().map(|t| t.confidence),
             interrupt: self.settings.lexicon.is_interrupt(&words),
             // A guess that the next partial may take back does not cut the bot short.
-            content: self.is_content(&sure),
-            guess: self.is_content(&words),
+            content: self.is_content(&sure) && !self.is_piece_of_own_words(&sure),
+            guess: self.is_content(&words) && !self.is_piece_of_own_words(&words),
             words: !words.is_empty(),
             wordless: utterance.wordless_partials(),
         }
@@ -285,6 +285,14 @@ impl Call {
         let Some(turn) = self.speaking.as_ref().filter(|turn| turn.began.is_some()) else { return false };
         let around = turn.text_around(ECHO_AROUND);
         self.settings.lexicon.likeness(words, &around) >= OWN_VOICE
+    }
+
+    /// Two or three characters, too few to tell by their sound, that are just what the bot is saying.
+    fn is_piece_of_own_words(&self, words: &str) -> bool {
+        const FEW: usize = 3;
+        let Some(turn) = self.speaking.as_ref().filter(|turn| turn.began.is_some()) else { return false };
+        content_length(words) <= FEW
+            && turn.text_around(ECHO_AROUND).contains(words.trim_end_matches(['，', '。', '？']))
     }
 
     /// What was taken for the caller is the bot. From now on only words pause the bot, not mere sound: a line that echoes once

@@ -32,7 +32,7 @@ const ALIKE: f32 = 0.78;
 /// Evaluations in a row that must agree on the delay.
 const AGREEING: u32 = 3;
 /// Spectra of the window in which there must be something to hear: one step up is like any other.
-const LOUD: usize = 14;
+const LOUD: usize = 10;
 /// A path that gives back so much less than it did is gone: 8 dB.
 const GONE: f32 = 0.16;
 /// Echo is looked for at this loss, 20 dB; a line that gives back less than the noise of the line is none.
@@ -150,7 +150,7 @@ impl Echo {
     fn best_lag(&self) -> Option<(usize, f32)> {
         /// Variance of the logarithms, summed over bands and spectra, below which nothing happened.
         const EVENTFUL: f32 = 0.25 * (WINDOW * BANDS) as f32;
-        let floors = self.noise.map(|noise| noise * 3.0);
+        let floors = self.noise.map(|noise| noise * 2.0);
         let threshold: f32 = floors.iter().sum();
         if self.heard.window(0)?.filter(|e| e.iter().sum::<f32>() > threshold).count() < LOUD {
             return None;
