@@ -29,7 +29,8 @@ const NO_SPEECH: f32 = 0.5;
 const INVENTED: f32 = 0.1;
 
 /// What is wrong with a model whose logits are no numbers.
-const LOST: &str = "the model computes no numbers (NaN): its weights are damaged, fetch or export the file again";
+const LOST: &str =
+    "the model computes no numbers (NaN): its weights are damaged, fetch or export the file again";
 
 /// Tokens a second that a person can speak; a character is one to three tokens.
 const TOKENS_A_SECOND: f32 = 10.0;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+use super::barge_in::Why;
 use super::endpointing::EndOfTurn;
 use crate::asr::Engine;
 use crate::asr::stream::Hypothesis;
@@ -123,11 +124,17 @@ pub enum EventKind {
         turn: TurnId,
         /// What was recognised, if anything.
         text: String,
+        /// The reason.
+        #[serde(default)]
+        why: Why,
     },
     /// The barge-in was real; the rest of the turn is dropped.
     BargeInConfirmed {
         /// The turn that was cut.
         turn: TurnId,
+        /// The reason.
+        #[serde(default)]
+        why: Why,
     },
     /// A key was pressed.
     Dtmf {

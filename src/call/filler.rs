@@ -1,8 +1,8 @@
 //! What the bot says while it thinks: 稍等，我查一下。
 //!
 //! When nothing of an answer is there [`PATIENCE`] after the end of the caller's turn was decided, one of the tenant's
-//! `thinking` phrases is said, and another for every [`AGAIN`] of silence after it. They go in turn, so the same one never
-//! comes twice in a row. A filler belongs to the turn whose answer it announces and goes with it: whoever speaks on withdraws
+//! `thinking` phrases is said, and another for every [`AGAIN`] of silence after it. They go in turn, and
+//! the same one never comes twice in a row: a list of one is said once. A filler belongs to the turn whose answer it announces and goes with it: whoever speaks on withdraws
 //! both. It is said whole, and the answer follows it without a gap. It says nothing, so it is neither a part of the history nor
 //! a beginning of the turn: latencies are measured to the answer itself.
 
@@ -68,16 +68,23 @@ impl Call {
     pub(super) fn watch_thinking(&mut self) {
         self.end_filler();
         let thinking = self.speaking.as_ref().filter(|turn| !self.held && turn.is_thinking());
-        let waits = thinking.is_some() && self.filler.is_none() && !self.settings.phrases.thinking.is_empty();
+        let waits = thinking.is_some() && self.filler.is_none() && self.next_filler().is_some();
         let length = if self.filled == thinking.map(|turn| turn.id) { AGAIN } else { PATIENCE };
         self.run_timer_while(waits, Timer::Filler, length);
+    }
+
+    /// The next in turn that is not what was said just now.
+    fn next_filler(&self) -> Option<&String> {
+        let phrases = &self.settings.phrases.thinking;
+        let from = self.fillers % phrases.len().max(1);
+        let (before, after) = phrases.split_at(from.min(phrases.len()));
+        after.iter().chain(before).find(|text| Some(*text) != self.last_filler.as_ref())
     }
 
     /// Has the next phrase synthesised.
     pub(super) fn prepare_filler(&mut self) {
         let Some(turn) = self.speaking.as_ref().map(|turn| turn.id) else { return };
-        let phrases = &self.settings.phrases.thinking;
-        let text = phrases[self.fillers % phrases.len()].clone();
+        let Some(text) = self.next_filler().cloned() else { return };
         let id = ClauseId { turn, index: FIRST_INDEX + self.fillers };
         let cancelled = Arc::<AtomicBool>::default();
         self.outputs.push_back(Output::Synthesize { id, text: text.clone(), cancelled: cancelled.clone() });
@@ -103,6 +110,7 @@ impl Call {
             let (turn, text) = (filler.id.turn, filler.text.clone());
             self.filled = Some(turn);
             self.fillers += 1;
+            self.last_filler = Some(text.clone());
             self.event(EventKind::Filled { turn, text });
         }
         Some(frame)

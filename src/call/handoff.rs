@@ -4,6 +4,7 @@
 use std::cmp::Ordering;
 use std::time::Duration;
 
+use super::barge_in::Because;
 use super::event::{EventKind, HandoffOutcome};
 use super::io::{Output, SeatNews};
 use super::timers::Timer;
@@ -99,7 +100,7 @@ impl Call {
     pub(super) fn start_handoff(&mut self, reason: Reason) {
         self.event(EventKind::HandoffRequested { reason });
         // Nobody listens from here on, so nobody would judge an interruption: what is paused goes on, and ends.
-        self.reject_barge_in("");
+        self.reject_barge_in("", Because::NoWords.into());
         self.drop_pending();
         self.listening.take();
         self.keys.clear();

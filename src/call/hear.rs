@@ -1,6 +1,7 @@
 //! Hearing the caller: partials, the speculated answer, barge-in and its undoing, the end of the turn.
 
 use super::Call;
+use super::barge_in::{Because, Evidence, Verdict, Why};
 use super::endpointing::{self, Signs};
 use super::event::EventKind;
 use super::io::{HearingId, Output};
@@ -23,8 +24,6 @@ pub(super) struct Pending {
 
 /// A partial below this confidence says nothing about an interruption.
 const TRUSTED_PARTIAL: f32 = 0.05;
-/// A final below this confidence, said over the bot, is taken for a cough.
-const TRUSTED_FINAL: f32 = 0.02;
 /// What sounds this much like what the bot is saying is the bot.
 const OWN_VOICE: f32 = 0.72;
 /// Characters of the bot's turn, before and after what is being played, in which its echo is looked for.
@@ -38,10 +37,11 @@ const PARTIAL_DEADLINE: Duration = Duration::from_millis(300);
 
 impl Call {
     pub(super) fn listen(&mut self, frame: &Frame) {
-        match self.listening.push(self.now, frame) {
+        let echo = self.hear_echo(frame);
+        match self.listening.push(self.now, frame, echo) {
             Some(Change::Started) => self.caller_started(),
             Some(Change::Resumed) => self.drop_pending(),
-            Some(Change::Dropped) => self.reject_barge_in(""),
+            Some(Change::Dropped) => self.reject_barge_in("", Because::NoWords.into()),
             None => {}
         }
         self.ask_for_words();
@@ -167,7 +167,7 @@ impl Call {
     pub(super) fn speculate(&mut self) {
         let Some(utterance) = self.listening.utterance() else { return };
         let Some(transcript) = utterance.transcript.clone().filter(|t| !t.text.is_empty()) else { return };
-        if self.barging_in || self.is_mere_backchannel(&transcript.text) {
+        if self.barging_in || self.is_mere_backchannel(&transcript.text) || self.is_side_talk(utterance) {
             return;
         }
         let answered = Answered {
@@ -198,39 +198,86 @@ impl Call {
 
     fn judge_barge_in(&mut self) {
         if !self.barging_in {
+            self.part_from_far_voice();
             // The protected part may have ended while the caller was speaking.
             let speaking_now = |u: &Utterance| self.now.saturating_since(u.last_speech) < STILL_SPEAKING;
-            if self.listening.utterance().is_some_and(speaking_now) {
+            if self.listening.utterance().is_some_and(|u| speaking_now(u) && !self.is_side_talk(u)) {
                 self.start_barge_in();
             }
             return;
         }
         let Some(utterance) = self.listening.utterance() else {
-            self.reject_barge_in("");
+            self.reject_barge_in("", Because::NoWords.into());
             return;
         };
-        let (words, sure) = (utterance.words(), utterance.sure_words());
-        let is_final = utterance.transcript.is_some();
-        let silence = self.now.saturating_since(utterance.last_speech);
-        let doubtful = utterance.transcript.as_ref().is_some_and(|t| t.confidence < TRUSTED_FINAL);
-        // Long speech in which the recogniser finds no words is noise; but one that does not answer says nothing.
-        let long = utterance.spoken() >= self.settings.barge_in.length;
-        let long = long && (!words.is_empty() || utterance.wordless_partials() == 0);
+        let words = utterance.words();
         if self.is_own_voice(&words) {
             self.hear_own_voice(&words);
             return;
         }
-        // A guess that the next partial may take back does not cut the bot short, unless it is a word that always does.
-        let confirmed = self.is_content(&sure) || self.settings.lexicon.is_interrupt(&words);
-        if confirmed && !doubtful || long {
-            self.confirm_barge_in();
-        } else if is_final {
-            self.listening.take();
-            self.reject_barge_in(&words);
-        } else if silence >= self.settings.barge_in.verdict {
-            // No words came in time. The utterance is kept: late words still interrupt at the end of the turn.
-            self.reject_barge_in("");
+        let evidence = self.evidence(utterance);
+        match evidence.judge(&self.settings.barge_in) {
+            Verdict::Confirm(because) => self.confirm_barge_in(evidence.why(because)),
+            Verdict::Resume(because) => {
+                self.far = (because == Because::Far).then_some(utterance.id.utterance);
+                self.reject_barge_in("", evidence.why(because));
+            }
+            Verdict::Reject(because) => {
+                self.listening.take();
+                self.reject_barge_in(&words, evidence.why(because));
+            }
+            Verdict::Wait => {}
         }
+    }
+
+    /// The caller begins to speak while somebody behind still does: that is another utterance.
+    fn part_from_far_voice(&mut self) {
+        let near = |u: &Utterance| self.evidence(u).is_near(u.recent_loudness());
+        let far = |u: &Utterance| Some(u.id.utterance) == self.far && u.transcript.is_none();
+        if self.listening.utterance().is_some_and(|u| far(u) && near(u)) {
+            self.far = None;
+            self.listening.discard();
+        }
+    }
+
+    fn evidence(&self, utterance: &Utterance) -> Evidence {
+        let (words, sure) = (utterance.words(), utterance.sure_words());
+        Evidence {
+            spoken: utterance.spoken(),
+            silence: self.now.saturating_since(utterance.last_speech),
+            loudness: utterance.loudness(),
+            caller: self.caller_level,
+            confidence: utterance.transcript.as_ref().map(|t| t.confidence),
+            interrupt: self.settings.lexicon.is_interrupt(&words),
+            // A guess that the next partial may take back does not cut the bot short.
+            content: self.is_content(&sure) && !self.is_piece_of_own_words(&sure),
+            guess: self.is_content(&words) && !self.is_piece_of_own_words(&words),
+            words: !words.is_empty(),
+            wordless: utterance.wordless_partials(),
+        }
+    }
+
+    /// Somebody far from the telephone speaks while the bot does.
+    fn is_side_talk(&self, utterance: &Utterance) -> bool {
+        let far = || self.evidence(utterance).judge(&self.settings.barge_in);
+        self.speaking.as_ref().is_some_and(|turn| turn.began.is_some())
+            && matches!(far(), Verdict::Resume(Because::Far) | Verdict::Reject(Because::Far))
+    }
+
+    /// Looks for the bot's own voice in the next frame. True if there is nothing else in it.
+    fn hear_echo(&mut self, frame: &Frame) -> bool {
+        let known = self.echo.path().is_some();
+        let echo = self.echo.hear(frame);
+        if let Some(path) = self.echo.path().filter(|_| !known) {
+            tracing::debug!(delay = ?path.delay, loss_db = path.loss_db, "the line has an echo");
+            // What began before it was known is it.
+            if self.barging_in {
+                let why = self.listening.utterance().map(|u| self.evidence(u).why(Because::Echo));
+                self.listening.discard();
+                self.reject_barge_in("", why.unwrap_or_else(|| Because::Echo.into()));
+            }
+        }
+        echo
     }
 
     /// The line gives the bot's own words back.
@@ -240,32 +287,40 @@ impl Call {
         self.settings.lexicon.likeness(words, &around) >= OWN_VOICE
     }
 
+    /// Two or three characters, too few to tell by their sound, that are just what the bot is saying.
+    fn is_piece_of_own_words(&self, words: &str) -> bool {
+        const FEW: usize = 3;
+        let Some(turn) = self.speaking.as_ref().filter(|turn| turn.began.is_some()) else { return false };
+        content_length(words) <= FEW
+            && turn.text_around(ECHO_AROUND).contains(words.trim_end_matches(['，', '。', '？']))
+    }
+
     /// What was taken for the caller is the bot. From now on only words pause the bot, not mere sound: a line that echoes once
     /// does so always.
     fn hear_own_voice(&mut self, words: &str) {
         self.echoes = true;
         self.drop_pending();
-        self.listening.take();
-        self.reject_barge_in(words);
+        self.listening.discard();
+        self.reject_barge_in(words, Because::OwnWords.into());
     }
 
-    fn confirm_barge_in(&mut self) {
+    fn confirm_barge_in(&mut self, why: Why) {
         self.barging_in = false;
         if let Some(turn) = self.speaking.as_ref().map(|t| t.id) {
-            self.event(EventKind::BargeInConfirmed { turn });
+            self.event(EventKind::BargeInConfirmed { turn, why });
         }
         self.cut_turn();
         self.speculate();
     }
 
-    pub(super) fn reject_barge_in(&mut self, words: &str) {
+    pub(super) fn reject_barge_in(&mut self, words: &str, why: Why) {
         if !std::mem::take(&mut self.barging_in) {
             return;
         }
         if let Some(turn) = &mut self.speaking {
-            turn.playout.resume();
+            turn.resume();
             let turn = turn.id;
-            self.event(EventKind::BargeInRejected { turn, text: words.into() });
+            self.event(EventKind::BargeInRejected { turn, text: words.into(), why });
         }
     }
 
@@ -298,9 +353,14 @@ impl Call {
             // Noise, or a backchannel to a bot that goes on speaking.
             if !self.carried.is_empty() && words.is_empty() {
                 self.answer_carried(&utterance);
+            } else if self.speaking.is_none() {
+                self.go_on_after_nothing();
             }
             return;
         };
+        if self.speaking.is_none() {
+            self.learn_level(&utterance);
+        }
         // Words that came too late to be a barge-in still are one.
         self.cut_turn();
         self.carried.clear();
@@ -317,6 +377,14 @@ impl Call {
         });
         self.history.push(Said { who: Who::Caller, text: pending.words, interrupted: false });
         self.start_turn(pending.turn);
+    }
+
+    /// What the caller says while the bot is silent tells how loud the caller is.
+    fn learn_level(&mut self, utterance: &Utterance) {
+        /// Weight of one turn.
+        const SHARE: f32 = 0.3;
+        let level = utterance.loudness();
+        self.caller_level = Some(self.caller_level.map_or(level, |known| known + SHARE * (level - known)));
     }
 
     /// What followed a withdrawn answer was only noise: the words before it are answered after all.

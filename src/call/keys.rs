@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::barge_in::Because;
 use super::event::EventKind;
 use super::handoff::{Asking, MOBILE_DIGITS};
 use super::timers::Timer;
@@ -17,6 +18,8 @@ use crate::media::FRAME_TIME;
 
 /// A number without `#` is waited for this long after a digit.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A key within this time after the last of a number belongs to it.
+const STRAY: Duration = Duration::from_millis(1500);
 /// Digits of the shortest number that a caller may end with `#`.
 const SHORTEST_NUMBER: usize = 7;
 /// Digits of the longest number: a land line with its area code.
@@ -75,7 +78,10 @@ impl Call {
                 let number = whole.then(|| typed.clone());
                 self.yield_to_key();
                 match number {
-                    Some(number) => self.ask_time(number),
+                    Some(number) => {
+                        self.number_typed = Some(self.now);
+                        self.ask_time(number);
+                    }
                     None => self.timers.set(Timer::Keys, self.now + PATIENCE),
                 }
             }
@@ -84,6 +90,8 @@ impl Call {
                 self.reply(if key == '1' { Act::Yes } else { Act::No });
             }
             (Asking::Phone { .. }, _) => {}
+            // More keys of the number that is whole already.
+            (_, '0'..='9') if self.number_typed.is_some_and(|at| self.now.saturating_since(at) < STRAY) => {}
             (_, '0') => {
                 self.yield_to_key();
                 self.start_handoff(Reason::KeyZero);
@@ -118,7 +126,7 @@ impl Call {
         if std::mem::take(&mut self.barging_in)
             && let Some(turn) = self.speaking.as_ref().map(|turn| turn.id)
         {
-            self.event(EventKind::BargeInConfirmed { turn });
+            self.event(EventKind::BargeInConfirmed { turn, why: Because::Key.into() });
         }
         self.cut_turn();
         self.drop_pending();

@@ -58,6 +58,13 @@ const PROBABILITIES: usize = 5;
 const WIDEST: u32 = 4;
 /// Silence that a recogniser is given at the end of an utterance; more of it makes models invent words.
 const TAIL: Duration = Duration::from_millis(300);
+/// Below this probability a frame is the noise of the line, whose energy is averaged over about a second.
+const QUIET: f32 = 0.1;
+const NOISE_SHARE: f32 = 0.03;
+/// Averages over about a tenth of a second.
+const RECENT_SHARE: f32 = 0.25;
+/// Speech that the noise hides is at least this share of what is heard: −10 dB.
+const MOSTLY_NOISE: f32 = 0.1;
 /// Voiced frames in a row that show that the caller speaks on after a likely end.
 const RESUME_FRAMES: u32 = 2;
 
@@ -117,6 +124,11 @@ pub struct Utterance {
     wordless: u32,
     /// How the voice goes in the present stretch.
     follower: Follower,
+    levels: Levels,
+    /// Energy of its last tenth of a second of speech.
+    recently: f32,
+    /// Noise of the line before it, energy a sample.
+    noise: f32,
 }
 
 impl Utterance {
@@ -185,6 +197,18 @@ impl Utterance {
         self.transcript.as_ref().map_or_else(|| self.hypothesis().committed, |t| t.text.clone())
     }
 
+    /// Level of its speech, dB relative to full scale: a fifth of the voiced frames are louder.
+    /// Noise is taken off.
+    pub fn loudness(&self) -> f32 {
+        let loud = 10_f32.powf(self.levels.loud() / 10.0);
+        10.0 * (loud - self.noise).max(loud * MOSTLY_NOISE).log10()
+    }
+
+    /// Level of the last tenth of a second of speech, dB relative to full scale.
+    pub fn recent_loudness(&self) -> f32 {
+        10.0 * self.recently.max(1e-12).log10()
+    }
+
     /// How the voice ended, if it has.
     pub fn contour(&self) -> Contour {
         self.follower.contour()
@@ -201,6 +225,45 @@ impl Utterance {
     }
 }
 
+/// Mean energy a sample, relative to full scale.
+fn energy(frame: &Frame) -> f32 {
+    let sum: f32 = frame.0.iter().map(|&s| f32::from(s) * f32::from(s)).sum();
+    sum / FRAME as f32 / 32_768.0_f32.powi(2)
+}
+
+/// How many frames had which level.
+#[derive(Clone, Copy, Debug)]
+struct Levels([u16; Levels::STEPS]);
+
+impl Default for Levels {
+    fn default() -> Self {
+        Self([0; Self::STEPS])
+    }
+}
+
+impl Levels {
+    const STEPS: usize = 48;
+    /// Width of a step.
+    const DB: f32 = 2.0;
+
+    fn push(&mut self, frame: &Frame) {
+        let below = -10.0 * energy(frame).max(1e-12).log10();
+        let count = &mut self.0[((below / Self::DB).max(0.0) as usize).min(Self::STEPS - 1)];
+        *count = count.saturating_add(1);
+    }
+
+    /// The level that a fifth of the frames reach.
+    fn loud(self) -> f32 {
+        let all: u32 = self.0.iter().map(|&n| u32::from(n)).sum();
+        let mut louder = 0;
+        let step = self.0.iter().position(|&n| {
+            louder += u32::from(n);
+            louder > 0 && louder * 5 >= all
+        });
+        -Self::DB * (step.unwrap_or(Self::STEPS) as f32 + 0.5)
+    }
+}
+
 /// Hears one leg.
 pub struct Listening {
     vad: Box<dyn VoiceActivity>,
@@ -214,6 +277,8 @@ pub struct Listening {
     probabilities: VecDeque<f32>,
     habit: Habit,
     utterance: Option<Utterance>,
+    /// Mean energy a sample of what is no speech, relative to full scale.
+    noise: f32,
 }
 
 /// How long this caller pauses within a turn.
@@ -249,14 +314,19 @@ impl Listening {
             probabilities: VecDeque::from([0.0; PROBABILITIES]),
             habit: Habit::default(),
             utterance: None,
+            noise: 0.0,
         }
     }
 
-    /// Takes the next 20 ms.
-    pub fn push(&mut self, now: Time, frame: &Frame) -> Option<Change> {
+    /// Takes the next 20 ms. What is `echo` is no speech.
+    pub fn push(&mut self, now: Time, frame: &Frame, echo: bool) -> Option<Change> {
         let probability = self.vad.probability(frame);
+        let probability = if echo { 0.0 } else { probability };
         self.probabilities.rotate_left(1);
         self.probabilities[PROBABILITIES - 1] = probability;
+        if probability < QUIET && !echo {
+            self.noise += NOISE_SHARE * (energy(frame) - self.noise);
+        }
         match &mut self.utterance {
             None => self.wait_for_onset(now, frame, probability),
             Some(utterance) => {
@@ -264,6 +334,8 @@ impl Listening {
                 let before = utterance.last_speech;
                 utterance.follower.push(frame, probability >= self.hearing.sustain);
                 if probability >= self.hearing.sustain {
+                    utterance.levels.push(frame);
+                    utterance.recently += RECENT_SHARE * (energy(frame) - utterance.recently);
                     utterance.voiced += 1;
                     utterance.voiced_in_a_row += 1;
                     let resumed = utterance.final_asked && utterance.voiced_in_a_row >= RESUME_FRAMES;
@@ -315,6 +387,14 @@ impl Listening {
     /// The utterance in progress.
     pub fn utterance_mut(&mut self) -> Option<&mut Utterance> {
         self.utterance.as_mut()
+    }
+
+    /// Forgets the utterance in progress, which nobody spoke; what follows at once keeps its beginning.
+    pub fn discard(&mut self) {
+        if let Some(utterance) = self.take() {
+            self.pre_roll = utterance.audio;
+            self.trim_pre_roll();
+        }
     }
 
     /// Ends the utterance in progress.
@@ -375,11 +455,15 @@ impl Listening {
         }
     }
 
-    fn wait_for_onset(&mut self, now: Time, frame: &Frame, probability: f32) -> Option<Change> {
-        self.pre_roll.extend_from_slice(&frame.0);
+    fn trim_pre_roll(&mut self) {
         let keep = (self.hearing.pre_roll.as_millis() / FRAME_TIME.as_millis()) as usize * FRAME;
         let excess = self.pre_roll.len().saturating_sub(keep);
         self.pre_roll.drain(..excess);
+    }
+
+    fn wait_for_onset(&mut self, now: Time, frame: &Frame, probability: f32) -> Option<Change> {
+        self.pre_roll.extend_from_slice(&frame.0);
+        self.trim_pre_roll();
         self.recent =
             (self.recent << 1 | u32::from(probability >= self.hearing.onset)) & ((1 << ONSET_WINDOW) - 1);
         if self.recent.count_ones() < ONSET_FRAMES {
@@ -405,6 +489,9 @@ impl Listening {
             partial_asked: None,
             wordless: 0,
             follower: Follower::default(),
+            levels: Levels::default(),
+            recently: 0.0,
+            noise: self.noise,
         });
         Some(Change::Started)
     }
@@ -465,7 +552,7 @@ mod tests {
             (0..frames)
                 .filter_map(|_| {
                     self.now = self.now + FRAME_TIME;
-                    self.ears.push(self.now, &frame)
+                    self.ears.push(self.now, &frame, false)
                 })
                 .collect()
         }

@@ -6,11 +6,14 @@
 //! Every turn of the bot has a number. What arrives for a turn that is no longer wanted is dropped on arrival, so nothing
 //! ever waits for a cancellation.
 
+pub mod barge_in;
 pub mod endpointing;
 pub mod event;
 mod filler;
 mod handoff;
 mod hear;
+#[cfg(test)]
+mod interruption_tests;
 pub mod io;
 mod keys;
 pub mod listening;
@@ -38,10 +41,11 @@ use self::listening::Listening;
 pub use self::listening::VoiceActivity;
 pub use self::settings::{Lexicon, Phrases, Settings};
 use self::timers::{Timer, Timers};
-use self::turn::{BotTurn, Then};
+use self::turn::{BotTurn, Rest, Then};
 use crate::clock::Time;
 use crate::dialogue::{Expect, Said};
 use crate::media::Frame;
+use crate::media::echo::Echo;
 
 /// One call: everything it knows and decides.
 pub struct Call {
@@ -54,19 +58,33 @@ pub struct Call {
     listening: Listening,
     /// The turn being spoken (or about to be).
     speaking: Option<BotTurn>,
+    /// What the caller has not heard of the turn that was cut last.
+    rest: Rest,
+    /// True until something came of the interruption that cut it.
+    rest_is_fresh: bool,
     /// The turn that is speculated while the caller may still go on.
     pending: Option<Pending>,
     /// What is said while the turn being spoken is thought of.
     filler: Option<Filler>,
     /// Fillers begun in this call.
     fillers: usize,
+    /// The last of them, if nothing else has been said since.
+    last_filler: Option<String>,
+    /// When a typed number was whole.
+    number_typed: Option<Time>,
     /// The turn that had the last of them.
     filled: Option<TurnId>,
     /// The last frame of a filler that was cut, fading.
     fading: Option<Frame>,
     /// True while the turn being spoken is paused for the caller.
     barging_in: bool,
-    /// True once the bot's own voice came back over the line.
+    /// How loud the caller speaks, dB relative to full scale, once known.
+    caller_level: Option<f32>,
+    /// The utterance of somebody far from the telephone.
+    far: Option<u32>,
+    /// What was played, looked for in what is heard.
+    echo: Box<Echo>,
+    /// True once the bot's own words came back over the line.
     echoes: bool,
     asking: Asking,
     /// Keys of the caller that wait for their turn.
@@ -128,12 +146,19 @@ impl Call {
             timers: Timers::default(),
             stage: Stage::Talking,
             speaking: None,
+            rest: Rest::default(),
+            rest_is_fresh: false,
             pending: None,
             filler: None,
             fillers: 0,
+            last_filler: None,
+            number_typed: None,
             filled: None,
             fading: None,
             barging_in: false,
+            caller_level: None,
+            far: None,
+            echo: Box::default(),
             echoes: false,
             asking: Asking::Nothing,
             keys: VecDeque::new(),
@@ -201,6 +226,7 @@ impl Call {
             (Stage::Bridged, Some(seat)) => *seat,
             _ => self.frame_for_caller(),
         };
+        self.echo.play(&to_caller);
         self.outputs.push_back(Output::Play { leg: LegId::Caller, frame: to_caller });
         if seat.is_some() {
             let frame = self.frame_for_seat(caller);
@@ -266,7 +292,7 @@ impl Call {
         if leg == LegId::Caller {
             self.held = held;
             if let Some(turn) = &mut self.speaking {
-                if held { turn.playout.pause() } else { turn.playout.resume() }
+                if held { turn.playout.pause() } else { turn.resume() }
             }
             self.barging_in = false;
             self.drop_pending();

@@ -1,6 +1,6 @@
 //! What leaves toward a leg, and how much of its text has been heard.
 //!
-//! Audio stays in the queue until the turn is over, so that a pause can be undone: playing goes on at the start of the piece
+//! Audio stays in the queue until the turn is over, so that a pause can be undone: playing goes on at the beginning of the word
 //! that was cut.
 
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::media::{FRAME, Frame, RATE};
 
 /// Length of the fade at a pause and a resume: short enough to be instant, long enough not to click.
 const FADE: usize = 80;
-/// A resume goes back at most this far, so that a long piece is not repeated.
+/// A resume goes back at most this far: text that says too little of its words is not repeated.
 const REWIND_LIMIT: usize = RATE as usize / 2;
 
 /// The speech of one turn.
@@ -91,7 +91,6 @@ impl Playout {
             }
             frame.0[FADE..].fill(0);
             self.paused = Some(Paused::Silent);
-            self.cursor = self.resume_point();
         } else {
             self.cursor += n;
         }
@@ -105,9 +104,16 @@ impl Playout {
         }
     }
 
-    /// Goes on where the piece that was cut begins.
-    pub fn resume(&mut self) {
+    /// Goes on where the word that was cut begins: `word_start` gives that of a character of a clause.
+    pub fn resume(&mut self, word_start: impl FnOnce(usize, usize) -> usize) {
         self.fade_in = self.paused.take() == Some(Paused::Silent);
+        if self.fade_in && !self.is_drained() {
+            let (clause, chars) = self.heard(Duration::ZERO);
+            let start = self.sample_of(clause, word_start(clause, chars)).min(self.cursor);
+            if self.cursor - start <= REWIND_LIMIT {
+                self.cursor = start;
+            }
+        }
     }
 
     /// True while paused.
@@ -133,10 +139,18 @@ impl Playout {
         (start.clause, start.chars)
     }
 
-    fn resume_point(&self) -> usize {
-        let start =
-            self.marks.iter().map(|m| m.end).take_while(|&end| end <= self.cursor).last().unwrap_or(0);
-        if self.cursor - start > REWIND_LIMIT { self.cursor } else { start }
+    /// The sample at which character `at` of `clause` begins.
+    fn sample_of(&self, clause: usize, at: usize) -> usize {
+        let mut before = Mark { end: 0, clause: 0, chars: 0 };
+        for &mark in &self.marks {
+            let from = if mark.clause == before.clause { before.chars } else { 0 };
+            if mark.clause == clause && mark.chars > at {
+                let share = (at.saturating_sub(from)) as f64 / (mark.chars - from).max(1) as f64;
+                return before.end + ((mark.end - before.end) as f64 * share) as usize;
+            }
+            before = mark;
+        }
+        before.end
     }
 }
 
@@ -170,9 +184,9 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_fades_within_one_frame_and_a_resume_repeats_the_cut_piece() {
+    fn a_pause_fades_within_one_frame_and_a_resume_repeats_the_cut_word() {
         let mut playout = three_pieces();
-        for _ in 0..7 {
+        for _ in 0..8 {
             playout.pull();
         }
         playout.pause();
@@ -181,9 +195,45 @@ mod tests {
         let step = last.0.windows(2).map(|w| (w[0] - w[1]).abs()).max();
         assert!(step < Some(30), "a click of {step:?}");
         assert_eq!(playout.pull(), None, "it went on while paused");
-        playout.resume();
+        assert_eq!(playout.heard(Duration::ZERO), (0, 3), "the word that was cut has begun");
+        playout.resume(|clause, chars| {
+            assert_eq!((clause, chars), (0, 3));
+            // The word of the characters 2 and 3 begins with the second piece.
+            2
+        });
+        let first = playout.pull().expect("audio");
+        assert!(first.0[0] < 100, "it begins with a click: {}", first.0[0]);
+        assert_eq!(first.0[FRAME - 1], 1001, "it must go on with the second piece");
+    }
+
+    #[test]
+    fn a_resume_inside_a_piece_begins_between_its_characters() {
+        let mut playout = Playout::default();
+        let ramp: Vec<i16> = (0..20 * FRAME as i16).map(|i| i / 4).collect();
+        playout.push(0, &ramp, 10);
+        for _ in 0..13 {
+            playout.pull();
+        }
+        playout.pause();
         playout.pull();
-        assert_eq!(playout.pull().expect("audio").0[0], 1001, "it must go on with the second piece");
+        playout.resume(|_, chars| chars - 1);
+        let first = playout.pull().expect("audio").0[FRAME - 1];
+        // 13 frames are six and a half of ten characters; the fifth ends with frame 10.
+        assert_eq!(first, ((11 * FRAME - 1) / 4) as i16);
+    }
+
+    #[test]
+    fn a_resume_never_repeats_more_than_half_a_second() {
+        let mut playout = Playout::default();
+        playout.push(0, &vec![500; 100 * FRAME], 10);
+        for _ in 0..60 {
+            playout.pull();
+        }
+        playout.pause();
+        playout.pull();
+        playout.resume(|_, _| 0);
+        let rest = std::iter::from_fn(|| playout.pull()).count();
+        assert_eq!(rest, 40);
     }
 
     #[test]

@@ -76,7 +76,7 @@ pub struct Phrases {
     /// After the last of them: asks whether a person is wanted (a yes/no question). A no and more silence end the call with
     /// `goodbye`; if it is empty, they do so at once.
     pub offer_person: Vec<String>,
-    /// Said while thinking takes long, in turn; with fewer than two, one would come twice in a row.
+    /// Said while thinking takes long, in turn, never one twice in a row.
     pub thinking: Vec<String>,
     /// A seat is being sought.
     pub handing_over: Vec<String>,

@@ -3,12 +3,15 @@
 use super::event::EventKind;
 use super::handoff::Asking;
 use super::io::{ClauseId, Output};
-use super::turn::{BotTurn, Then};
+use super::turn::{BotTurn, Rest, Then};
 use super::{Call, Stage};
 use crate::call::event::{Disposition, TurnId};
 use crate::dialogue::{Act, Expect, Reason, Said, Thought, Who};
 use crate::media::{FRAME, Frame};
 use crate::tts::Piece;
+
+/// The topic of greetings, thanks and the like.
+const SMALL_TALK: &str = "smalltalk";
 
 impl Call {
     /// Makes `turn` the one that is spoken.
@@ -118,8 +121,32 @@ impl Call {
         self.drop_filler();
         if let Some(turn) = self.speaking.take() {
             turn.cancel();
+            if turn.began.is_some() {
+                self.rest = turn.rest(self.settings.in_flight);
+                self.rest_is_fresh = true;
+            }
             self.remember(&turn, true);
         }
+    }
+
+    /// Nothing came of what cut the bot short (somebody else was spoken to): it says the rest, from the word that was cut on.
+    pub(super) fn go_on_after_nothing(&mut self) {
+        if std::mem::take(&mut self.rest_is_fresh) {
+            let rest = std::mem::take(&mut self.rest).from_the_word();
+            if !rest.is_empty() {
+                self.say(&rest, Then::Listen);
+            }
+        }
+    }
+
+    /// The caller wants to hear the rest: from the beginning of the clause that was cut, or the last words once more.
+    fn go_on(&mut self) {
+        let mut clauses = std::mem::take(&mut self.rest).clauses;
+        if clauses.is_empty() {
+            let said = self.history.iter().rev().find(|said| said.who == Who::Bot);
+            clauses.extend(said.map(|said| said.text.clone()));
+        }
+        self.say(&clauses, Then::Listen);
     }
 
     /// One rung further down for a caller who says nothing: prompts, then the offer of a person, then goodbye. What the core
@@ -165,6 +192,7 @@ impl Call {
         else {
             return;
         };
+        let small_talk = decision.topic == SMALL_TALK;
         self.event(EventKind::Decided {
             turn,
             act: decision.act.clone(),
@@ -179,6 +207,11 @@ impl Call {
             self.asking = Asking::Nothing;
         }
         let was_asking = self.expect() != Expect::Open;
+        self.rest_is_fresh &= decision.act == Act::Ignore;
+        // Small talk (等一下) leaves the rest to be asked for.
+        if !matches!(decision.act, Act::Ignore | Act::Continue | Act::Clarify) && !small_talk {
+            self.rest = Rest::default();
+        }
         match decision.act {
             Act::Answer => {
                 self.clarified = false;
@@ -199,7 +232,8 @@ impl Call {
                 let wordless = self.speaking.as_ref().is_some_and(BotTurn::is_wordless);
                 self.say(if wordless { &phrases.goodbye } else { &[] }, Then::HangUp);
             }
-            Act::Ignore => {}
+            Act::Ignore => self.go_on_after_nothing(),
+            Act::Continue => self.go_on(),
             reply @ (Act::Yes | Act::No | Act::Phone(_) | Act::PhonePart(_) | Act::When(_)) => {
                 self.reply(reply);
             }
@@ -216,6 +250,7 @@ impl Call {
 
     fn remember(&mut self, turn: &BotTurn, interrupted: bool) {
         let Some(began) = turn.began else { return };
+        self.last_filler = None;
         let in_flight = if interrupted { self.settings.in_flight } else { std::time::Duration::ZERO };
         let text = turn.heard(in_flight);
         self.event(EventKind::BotSaid { turn: turn.id, text: text.clone(), interrupted, began });

@@ -47,6 +47,8 @@ impl Mind for Scripted {
             match (ask.expect, text) {
                 (_, "转人工") => Act::Handoff(Reason::Requested),
                 (_, "再见") => Act::Goodbye,
+                (_, "继续") => Act::Continue,
+                (_, "旁人说话") => Act::Ignore,
                 (_, "嗯") if ask.expect == Expect::Open => Act::Ignore,
                 (Expect::YesNo, "好") => Act::Yes,
                 (Expect::YesNo, "不用") => Act::No,
@@ -71,7 +73,7 @@ impl Mind for Scripted {
             confidence: 0.9,
             sources: vec![],
             tier: Tier::Light,
-            topic: "test".into(),
+            topic: if text == "等一下" { "smalltalk" } else { "test" }.into(),
         }));
     }
     fn summarize(&self, history: &[Said], _: Reason, _: Option<&str>) -> String {

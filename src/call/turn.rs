@@ -9,6 +9,7 @@ use super::io::ClauseId;
 use super::playout::Playout;
 use crate::clock::Time;
 use crate::dialogue::Decision;
+use crate::segment::word_start;
 use crate::tts::Piece;
 
 /// What happens when the turn has been spoken.
@@ -19,6 +20,27 @@ pub enum Then {
     Listen,
     /// Hang up.
     HangUp,
+}
+
+/// What is left of a turn that was cut.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rest {
+    /// From the clause that was cut on.
+    pub clauses: Vec<String>,
+    /// Characters of the first that were heard, up to the beginning of a word.
+    pub heard: usize,
+}
+
+impl Rest {
+    /// From the word that was cut on.
+    pub fn from_the_word(&self) -> Vec<String> {
+        let mut clauses = self.clauses.clone();
+        if let Some(first) = clauses.first_mut() {
+            *first = first.chars().skip(self.heard).collect();
+        }
+        clauses.retain(|clause| clause.chars().any(char::is_alphanumeric));
+        clauses
+    }
 }
 
 /// A turn of the bot, from its first thought to its last sample.
@@ -192,6 +214,25 @@ impl BotTurn {
         let at = before + chars;
         let text = self.clauses.iter().flat_map(|c| c.chars());
         text.skip(at.saturating_sub(2 * characters)).take(3 * characters).collect()
+    }
+
+    /// Goes on after a pause, at the beginning of the word that was cut.
+    pub fn resume(&mut self) {
+        let clauses = &self.clauses;
+        self.playout
+            .resume(|clause, chars| clauses.get(clause).map_or(chars, |text| word_start(text, chars)));
+    }
+
+    /// What the caller has not heard if the last `in_flight` is still on its way; none of a turn that is still being thought
+    /// of, as its end is not known.
+    pub fn rest(&self, in_flight: Duration) -> Rest {
+        if !self.closed || self.playout.is_empty() {
+            return Rest::default();
+        }
+        let (clause, chars) = self.playout.heard(in_flight);
+        let clauses = self.clauses.get(clause..).unwrap_or_default().to_vec();
+        let heard = clauses.first().map_or(0, |text| word_start(text, chars));
+        Rest { clauses, heard }
     }
 
     /// Stops thinking and synthesis.

@@ -329,6 +329,31 @@ impl Heard {
             || word.len() >= 6 && self.padded.contains(&format!(" {word}"))
     }
 
+    /// 继续, 你接着说: nothing but the wish to hear more.
+    pub fn says_go_on(&self) -> bool {
+        const GO_ON: &[&str] = &[
+            "继续",
+            "继续说",
+            "接着说",
+            "接着讲",
+            "往下说",
+            "说下去",
+            "讲下去",
+            "刚才说到哪",
+            "刚才说到哪里",
+            "刚说到哪",
+            "go on",
+            "go ahead",
+            "carry on",
+            "continue",
+            "please continue",
+            "keep going",
+        ];
+        let text = self.text.trim_start_matches(['你', '您', '请', '好', '那', '嗯', '的', '就', ' ']);
+        let text = text.trim_end_matches(['吧', '啊', '呗', '呀', '了', '嘛', ' ']);
+        GO_ON.contains(&text)
+    }
+
     /// How sure it is that one of the phrases was said, by its sound.
     fn sounds_like(&self, cues: &Cues, spelling: &Spelling) -> Option<Weight> {
         let phrases = cues.phrases.iter().filter(|p| p.syllables().len() >= 3);

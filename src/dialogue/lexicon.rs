@@ -72,11 +72,19 @@ impl Lexicon {
             }
             match word.chars().count() {
                 1 => text.starts_with(word) && text.chars().count() <= 2,
-                2 => text.contains(word) || (sounds.syllables().len() <= 3 && sounding(phrase, 0.95)),
+                2 => says(&text, word) || (sounds.syllables().len() <= 3 && sounding(phrase, 0.95)),
                 _ => text.contains(word) || sounding(phrase, 0.88),
             }
         })
     }
+}
+
+/// True if `text` holds `word`, but not as the end of a question like 是不是 or 要不要.
+fn says(text: &str, word: &str) -> bool {
+    text.match_indices(word).any(|(at, _)| {
+        let asks = word.starts_with('不') && text[..at].chars().next_back() == word.chars().nth(1);
+        !asks
+    })
 }
 
 /// What follows `word` in `text`, if `text` begins with other characters of the same sound that are no word themselves.
@@ -142,7 +150,8 @@ mod tests {
         {
             assert!(lexicon().is_interrupt(text), "{text:?} must stop the bot");
         }
-        for text in ["嗯", "好的", "停车场在哪里", "知道了", "know that"] {
+        for text in ["嗯", "好的", "他是不是北区的", "要不要预约", "停车场在哪里", "知道了", "know that"]
+        {
             assert!(!lexicon().is_interrupt(text), "{text:?} must not stop the bot");
         }
     }

@@ -28,6 +28,9 @@ const WELL_HEARD: f32 = 0.75;
 /// What a sentence loses of the recogniser's confidence if all of it had to be written anew.
 const MENDED: f32 = 0.2;
 
+/// The rest of an answer is asked for within so many turns: the cut answer, 等一下, 您说, and 继续.
+const CUT_LATELY: usize = 5;
+
 /// A complete turn.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Reply {
@@ -35,6 +38,14 @@ pub(super) struct Reply {
     pub clauses: Vec<String>,
     /// What it comes to.
     pub decision: Decision,
+}
+
+/// 你接着说: the bot was cut short and shall say the rest.
+fn go_on(ask: &Ask) -> Option<Reply> {
+    let cut = ask.history.iter().rev().take(CUT_LATELY).any(|s| s.who == Who::Bot && s.interrupted);
+    let wanted = cut && Heard::new(&ask.transcript.text).says_go_on();
+    wanted
+        .then(|| reply(Act::Continue, 0.5 + 0.5 * ask.transcript.confidence.clamp(0.0, 1.0), "continue", ""))
 }
 
 impl LightMind {
@@ -67,7 +78,7 @@ impl LightMind {
 
     /// The whole answer to a turn that is [`spelt`](Self::spelt).
     pub(super) fn reply(&self, ask: &Ask) -> Reply {
-        self.rules(ask).unwrap_or_else(|| self.answer(ask))
+        self.rules(ask).or_else(|| go_on(ask)).unwrap_or_else(|| self.answer(ask))
     }
 
     /// What the rules decide, if they do: danger, a person, anger, expected slots, small talk, backchannels.

@@ -327,3 +327,24 @@ fn the_summary_of_an_angry_long_call_stays_short() {
     );
     assert!(summary.chars().count() <= 75, "{} characters: {summary}", summary.chars().count());
 }
+
+#[test]
+fn a_caller_who_cut_the_bot_short_may_have_the_rest() {
+    let mind = mind();
+    let cut = |interrupted| {
+        let mut history = said(&[(Who::Caller, "空调不制冷怎么办"), (Who::Bot, "先看一下设定温度")]);
+        history[1].interrupted = interrupted;
+        history
+    };
+    for text in ["继续", "你接着说", "请继续", "好的你继续说吧", "刚才说到哪了", "go on", "please continue"]
+    {
+        let reply = mind.reply(&Ask { history: cut(true), ..ask(text) });
+        assert_eq!(reply.decision.act, Act::Continue, "{text}");
+        let reply = mind.reply(&Ask { history: cut(false), ..ask(text) });
+        assert_ne!(reply.decision.act, Act::Continue, "{text}: nothing was cut");
+    }
+    for text in ["继续预约保养", "空调继续不制冷"] {
+        let reply = mind.reply(&Ask { history: cut(true), ..ask(text) });
+        assert_ne!(reply.decision.act, Act::Continue, "{text}");
+    }
+}

@@ -107,6 +107,9 @@ struct Shared {
 const GIVEN: usize = 4;
 /// Turns of the history given to the model.
 const TURNS: usize = 12;
+/// Ends an assistant's message that the caller cut short: the rest was not heard.
+const CUT_HERE: (&str, &str) =
+    ("……（客户在这里打断，后面没有听到）", "… (the caller interrupted here and did not hear the rest)");
 /// How often a running request looks whether it is still wanted.
 const CANCEL_POLL: Duration = Duration::from_millis(20);
 /// Share of an entry's sound pairs that an answer must hold for the entry to count as its source.
@@ -285,7 +288,11 @@ impl Shared {
         let mut messages = vec![wire::Message::new("system", prompt(tenant, found, lang))];
         for said in &ask.history[from..] {
             let role = if said.who == super::Who::Caller { "user" } else { "assistant" };
-            messages.push(wire::Message::new(role, said.text.clone()));
+            let mut text = said.text.clone();
+            if said.interrupted {
+                text.push_str(if lang == Lang::Zh { CUT_HERE.0 } else { CUT_HERE.1 });
+            }
+            messages.push(wire::Message::new(role, text));
         }
         messages.push(wire::Message::new("user", ask.transcript.text.clone()));
         messages
@@ -345,12 +352,13 @@ fn prompt(tenant: &Tenant, found: &Ranking, lang: Lang) -> String {
         Lang::Zh => format!(
             "你是{}售后热线的电话语音助手。用口语回答，一到三句话，不超过八十个字，不用列表和符号。\
              只能依据下面的已批准资料回答，不编造价格、时间和承诺。资料里没有答案、客户要真人、或涉及人身安全时，\
-             调用 transfer_to_human。不要说：{forbidden}。\n已批准资料：\n{knowledge}",
+             调用 transfer_to_human。被打断过的话，需要时可以从“刚才说到”接着讲，不要从头重复。不要说：{forbidden}。\n已批准资料：\n{knowledge}",
             tenant.config.name
         ),
         Lang::En => format!(
             "You are the voice assistant of the {} service line, on the phone. Answer in spoken English, one to three short \
-             sentences, no lists or symbols. Use only the approved facts below; invent no prices, times or promises. If they \
+             sentences, no lists or symbols. Use only the approved facts below; invent no prices, times or promises. Pick an \
+             interrupted answer up where it was cut if that is wanted; do not repeat it. If they \
              hold no answer, the caller wants a person, or somebody is in danger, call transfer_to_human.\nApproved facts:\n{knowledge}",
             tenant.config.name_en
         ),

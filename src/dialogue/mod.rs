@@ -131,6 +131,8 @@ pub enum Act {
     When(String),
     /// The caller is done: say goodbye and hang up.
     Goodbye,
+    /// Go on with what was cut short; the core knows the rest.
+    Continue,
     /// Nothing was asked (side talk, a backchannel, a cough): say nothing, listen on.
     Ignore,
 }

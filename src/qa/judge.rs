@@ -343,6 +343,7 @@ fn act_name(act: &Act) -> String {
         Act::PhonePart(_) => "phone_part",
         Act::When(_) => "when",
         Act::Goodbye => "goodbye",
+        Act::Continue => "continue",
         Act::Ignore => "ignore",
     }
     .into()

@@ -285,9 +285,12 @@ mod tests {
             event(4110, decided(2, Act::Answer, "battery")),
             event(4320, EventKind::BotStarted { turn: TurnId(2), timings: answer }),
             event(5000, EventKind::BargeInStarted { turn: TurnId(2) }),
-            event(5300, EventKind::BargeInRejected { turn: TurnId(2), text: "嗯".into() }),
+            event(
+                5300,
+                EventKind::BargeInRejected { turn: TurnId(2), text: "嗯".into(), why: Default::default() },
+            ),
             event(6000, EventKind::BargeInStarted { turn: TurnId(2) }),
-            event(6400, EventKind::BargeInConfirmed { turn: TurnId(2) }),
+            event(6400, EventKind::BargeInConfirmed { turn: TurnId(2), why: Default::default() }),
             event(
                 6400,
                 EventKind::BotSaid {

@@ -40,6 +40,8 @@ pub trait World {
 pub struct Request {
     /// Which.
     pub id: HearingId,
+    /// When it is asked for.
+    pub at: Time,
     /// Final or partial.
     pub purpose: Purpose,
     /// 16 kHz mono.
@@ -107,7 +109,7 @@ impl<W: World> Bench<W> {
                 Output::Event(event) => self.world.event(event),
                 Output::Play { leg: LegId::Caller, frame } => self.to_caller = frame,
                 Output::Transcribe { id, purpose, audio, deadline, earlier } => {
-                    let request = Request { id, purpose, audio, deadline, earlier };
+                    let request = Request { id, at: self.now, purpose, audio, deadline, earlier };
                     let (delay, result) = self.world.transcribe(request);
                     self.answer(delay, Input::Transcript { id, purpose, result });
                 }

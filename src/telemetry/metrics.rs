@@ -341,6 +341,7 @@ fn act_name(act: &Act) -> &'static str {
         Act::PhonePart(_) => "phone_part",
         Act::When(_) => "when",
         Act::Goodbye => "goodbye",
+        Act::Continue => "continue",
         Act::Ignore => "ignore",
     }
 }
@@ -437,9 +438,12 @@ mod tests {
             (3010, decided(3, Act::Answer)),
             (3150, EventKind::BotStarted { turn: TurnId(3), timings: Some(timings) }),
             (4000, EventKind::BargeInStarted { turn: TurnId(3) }),
-            (4180, EventKind::BargeInRejected { turn: TurnId(3), text: "嗯".into() }),
+            (
+                4180,
+                EventKind::BargeInRejected { turn: TurnId(3), text: "嗯".into(), why: Default::default() },
+            ),
             (5000, EventKind::BargeInStarted { turn: TurnId(3) }),
-            (5450, EventKind::BargeInConfirmed { turn: TurnId(3) }),
+            (5450, EventKind::BargeInConfirmed { turn: TurnId(3), why: Default::default() }),
             (5450, said(3)),
             (6000, EventKind::HandoffRequested { reason: Reason::Requested }),
             (9000, EventKind::HandoffEnded { outcome: HandoffOutcome::NoAnswer }),
@@ -546,7 +550,10 @@ mod tests {
     #[test]
     fn a_verdict_that_no_pause_came_before_is_counted_but_not_timed() {
         let metrics = Metrics::new();
-        tell(&mut *metrics.tap(&sip()), [(700, EventKind::BargeInConfirmed { turn: TurnId(1) })]);
+        tell(
+            &mut *metrics.tap(&sip()),
+            [(700, EventKind::BargeInConfirmed { turn: TurnId(1), why: Default::default() })],
+        );
         let samples = scrape(&metrics);
         assert_eq!(samples[r#"nightline_barge_ins_total{outcome="confirmed"}"#] as u64, 1);
         assert!(!samples.contains_key(r#"nightline_barge_in_verdict_seconds_count{outcome="confirmed"}"#));

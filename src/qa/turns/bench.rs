@@ -1,5 +1,6 @@
 //! Plays one recording to the core of a call on virtual time, with the real ears, recogniser and rules.
 
+use std::ops::Range;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,11 +8,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Group, Item, Set, Truth};
-use crate::asr::{self, Job, Recognizer, Transcript};
+use crate::asr::{self, Job, Purpose, Recognizer, Transcript};
 use crate::call::endpointing::{EndOfTurn, Endpointing, Signs, Watcher};
 use crate::call::event::{Event, EventKind};
 use crate::call::{Call, ClauseId, Phrases, Settings};
 use crate::clock::Time;
+use crate::media::wire::WIRE_FRAME;
 use crate::media::{FRAME, Frame};
 use crate::services::voice_activity;
 use crate::sim::Delays;
@@ -37,6 +39,23 @@ pub struct Outcome {
     pub cut: bool,
     /// Whether the bot spoke on after a pause.
     pub resumed: bool,
+    /// What the recogniser answered, in order.
+    pub heard: Vec<Heard>,
+    /// What happened in the call.
+    pub events: Vec<Event>,
+}
+
+/// An answer of the recogniser.
+#[derive(Clone, Debug, Serialize)]
+pub struct Heard {
+    /// When it came, in milliseconds.
+    pub at_ms: u64,
+    /// Partial or final.
+    pub last: bool,
+    /// The words.
+    pub text: String,
+    /// In 0..=1.
+    pub confidence: f32,
 }
 
 /// A turn that was taken for over.
@@ -82,7 +101,7 @@ impl Outcome {
 
 /// Plays `item` under `settings`, whose phrases are replaced by what the bot says in the recording.
 pub fn run(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: &Settings) -> Outcome {
-    play(set, item, recognizer, settings.clone()).0
+    play(set, item, recognizer, settings.clone())
 }
 
 /// Plays `item` and never takes its turn for over: every moment of silence that would have been judged.
@@ -110,10 +129,19 @@ pub fn watch(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: &Set
     moments
 }
 
-fn play(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: Settings) -> (Outcome, Vec<Event>) {
+fn play(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: Settings) -> Outcome {
     let mut bench = bench(set, item, recognizer, settings);
-    for frame in set.frames(item) {
-        bench.step(&frame);
+    let frames = set.frames(item);
+    if let Some(path) = &item.echo {
+        let mut line = EchoingLine::new(item, &frames, &bench.world.voices, path.delay);
+        for _ in &frames {
+            let frame = line.next();
+            line.play(&bench.step(&frame));
+        }
+    } else {
+        for frame in &frames {
+            bench.step(frame);
+        }
     }
     let begin = item.begin_ms().unwrap_or(0) as i64;
     let mut outcome = Outcome {
@@ -125,6 +153,8 @@ fn play(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: Settings)
         paused_ms: None,
         cut: false,
         resumed: false,
+        heard: Vec::new(),
+        events: Vec::new(),
     };
     let mut why = None;
     for event in &bench.world.events {
@@ -148,7 +178,77 @@ fn play(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: Settings)
     outcome.cut |= item.group == Group::BargeIn
         && item.truth == Truth::Interrupt
         && outcome.turns.iter().any(|turn| !turn.text.is_empty());
-    (outcome, bench.world.events)
+    outcome.heard = bench.world.heard;
+    outcome.events = bench.world.events;
+    outcome
+}
+
+/// A voice dies away for so many samples after the end that is in the list.
+const DIES_AWAY: usize = 1600;
+
+/// A line with an echo of the bot. The recording holds what comes back while the bot speaks without a pause; but an echo stops
+/// when the bot does, and goes on where the bot goes on. While the caller speaks, the line is as it was recorded; of what came
+/// back in that time nothing comes back at another.
+struct EchoingLine {
+    recorded: Vec<i16>,
+    /// Samples in which the caller speaks.
+    caller: Vec<Range<usize>>,
+    voice: Vec<i16>,
+    /// Frames from what is played to its echo.
+    delay: usize,
+    /// Where in the voice each frame began; none is a frame of silence.
+    played: Vec<Option<usize>>,
+    cursor: usize,
+}
+
+impl EchoingLine {
+    fn new(item: &Item, frames: &[Frame], voices: &[Vec<Frame>], delay: usize) -> Self {
+        let scale = FRAME / WIRE_FRAME;
+        let caller = item.stretches.iter().map(|s| s.start * scale..s.end * scale + DIES_AWAY).collect();
+        Self {
+            caller,
+            recorded: frames.iter().flat_map(|f| f.0).collect(),
+            voice: voices.iter().flatten().flat_map(|f| f.0).collect(),
+            delay: delay / WIRE_FRAME,
+            played: Vec::new(),
+            cursor: 0,
+        }
+    }
+
+    fn play(&mut self, frame: &Frame) {
+        /// Longer than a fade.
+        const SKIP: usize = FRAME / 2;
+        let silent = *frame == Frame::SILENCE && !self.voice[self.cursor..].starts_with(&frame.0);
+        let at = (!silent).then(|| {
+            let here = |at: &usize| {
+                self.voice.get(at + SKIP..at + FRAME).is_some_and(|voice| *voice == frame.0[SKIP..])
+            };
+            let found = Some(self.cursor).filter(here).or_else(|| (0..self.voice.len()).find(here));
+            found.unwrap_or(self.cursor)
+        });
+        self.cursor = at.map_or(self.cursor, |at| (at + FRAME).min(self.voice.len()));
+        self.played.push(at);
+    }
+
+    fn next(&self) -> Frame {
+        let now = self.played.len();
+        let speaks = |at: usize| self.caller.iter().any(|c| c.start < at + FRAME && at < c.end);
+        let back = match now.checked_sub(self.delay).map(|at| self.played[at]) {
+            // Before anything can have come back.
+            None => Some(now * FRAME),
+            Some(played) => played.map(|at| at + self.delay * FRAME).filter(|at| !speaks(*at)),
+        };
+        let heard = match back {
+            _ if speaks(now * FRAME) => now * FRAME,
+            Some(at) => at,
+            // The end of the recording, with nothing but the noise of the line.
+            None => self.recorded.len() - (1 + now % 20) * FRAME,
+        };
+        let mut frame = Frame::SILENCE;
+        let recorded = self.recorded.get(heard..).unwrap_or_default();
+        frame.0.iter_mut().zip(recorded).for_each(|(out, &sample)| *out = sample);
+        frame
+    }
 }
 
 fn bench<'a>(
@@ -175,6 +275,7 @@ fn bench<'a>(
         voices: prompts.into_iter().map(|(_, voice)| voice).collect(),
         delays: Delays::default(),
         events: Vec::new(),
+        heard: Vec::new(),
     };
     Bench::new(Call::new(settings, voice_activity(), None, Time::ZERO), listener)
 }
@@ -187,12 +288,23 @@ struct Listener<'a> {
     voices: Vec<Vec<Frame>>,
     delays: Delays,
     events: Vec<Event>,
+    heard: Vec<Heard>,
 }
 
 impl World for Listener<'_> {
     fn transcribe(&mut self, request: Request) -> (Duration, Result<Transcript, asr::Error>) {
         let delay = self.delays.of(request.purpose);
-        (delay, recognize(self.recognizer, self.language, request))
+        let (at, last) = (request.at + delay, request.purpose == Purpose::Final);
+        let result = recognize(self.recognizer, self.language, request);
+        if let Ok(transcript) = &result {
+            self.heard.push(Heard {
+                at_ms: at.since_start().as_millis() as u64,
+                last,
+                text: transcript.text.clone(),
+                confidence: transcript.confidence,
+            });
+        }
+        (delay, result)
     }
 
     fn speak(&mut self, id: ClauseId, text: &str) -> Vec<(Duration, Piece)> {

@@ -61,7 +61,7 @@ pub struct Item {
     pub sounds: Vec<Sound>,
     /// How the bot's voice comes back, if it does.
     #[serde(default)]
-    pub echo: Option<Echo>,
+    pub echo: Option<EchoPath>,
     /// What the line did.
     #[serde(default)]
     pub channel: Channel,
@@ -78,11 +78,13 @@ pub struct Sound {
     pub end: usize,
 }
 
-/// The bot's voice that comes back.
+/// How the bot's voice comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-pub struct Echo {
-    /// So much weaker than it was sent.
+pub struct EchoPath {
+    /// Level of what was sent over that of the echo.
     pub loss_db: f32,
+    /// Samples from what was sent to its echo.
+    pub delay: usize,
 }
 
 /// What the line did to a recording.
@@ -263,7 +265,7 @@ impl Item {
 
     /// When the caller's speech (or what sounds like it) begins, in milliseconds.
     pub fn begin_ms(&self) -> Option<u64> {
-        self.stretches.first().map(|s| Self::ms(s.start))
+        self.stretches.first().map(|s| s.start).or(self.sounds.first().map(|s| s.start)).map(Self::ms)
     }
 
     /// Its frames of 20 ms.

@@ -59,8 +59,12 @@ fn words(kind: &EventKind) -> String {
             format!("BOT {how} turn {}: {text}", turn.0)
         }
         EventKind::BargeInStarted { turn } => format!("BOT pauses turn {}", turn.0),
-        EventKind::BargeInRejected { turn, text } => format!("BOT resumes turn {}: {text}", turn.0),
-        EventKind::BargeInConfirmed { turn } => format!("BOT yields turn {}", turn.0),
+        EventKind::BargeInRejected { turn, text, why } => {
+            format!("BOT resumes turn {} ({:?}): {text}", turn.0, why.because)
+        }
+        EventKind::BargeInConfirmed { turn, why } => {
+            format!("BOT yields turn {} ({:?})", turn.0, why.because)
+        }
         EventKind::Ended { disposition } => format!("ended: {disposition:?}"),
         other => format!("{other:?}"),
     }
