@@ -1,6 +1,6 @@
 """Fits the trees that find the end of a turn to what `nightline turns moments` wrote.
 
-Every moment of silence asks: is the turn over, or will the caller go on? Gradient-boosted trees of depth three (scikit-learn), in which a
+Every moment of silence asks: is the turn over, or will the caller go on? Gradient-boosted trees of depth four (scikit-learn), in which a
 longer silence never makes an end less likely, nor a connective one more likely. The threshold is the lowest that cuts off only so many of the turns, each judged by
 trees that were fitted without it."""
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-FOLDS, TREES, DEPTH, RATE, LEAF = 5, 80, 3, 0.1, 40
+FOLDS, TREES, DEPTH, RATE, LEAF = 5, 80, 4, 0.1, 40
 LEAST, MOST = 220, 1800  # ms, the limits of the server
 GRID = 40  # ms: every second frame is enough
 # What can only speak for an end, and what only against it.

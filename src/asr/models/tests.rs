@@ -89,7 +89,7 @@ async fn a_model_is_fetched_checked_and_named() {
     .await
     .unwrap();
     assert_eq!((sums.length, told), (model.len() as u64, model.len() as u64));
-    assert_eq!(sums.sha256, "e827211c4a80c9c115d8e3c5ab90197a94ebe4abf4dabac7abf31be587a2d143");
+    assert_eq!(sums.sha256, "680de4a3a94f428778036f8b4398e8bce335e66263f1189677d2aab7b591f3ea");
     assert!(path.exists() && !dir.path().join("m.bin.part").exists());
 }
 
