@@ -16,8 +16,8 @@ use crate::sim::talks::{Behaviour, Material, Network, Outcome, Stage, Talk, time
 
 /// Options of `nightline sim`.
 ///
-/// Callers are made of labelled recordings, and their voices go over real RTP to the voice activity, endpointing, core, mind
-/// and voice of this build. The recogniser is a model: it knows what was said, and mishears a share of it.
+/// Callers are made of labelled recordings, and their voices go over real RTP to the voice activity, endpointing, core and
+/// mind of this build. The recogniser is a model: it knows what was said, and mishears a share of it. The bot's voice is recorded.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// How many conversations; callers and networks take turns.
@@ -35,7 +35,8 @@ pub struct Args {
     /// Only these networks.
     #[arg(long, value_delimiter = ',')]
     network: Vec<Network>,
-    /// Who recognises: a model that knows the script, or the embedded recogniser (much slower).
+    /// Who recognises: a model that knows the script, or the embedded recogniser, and then the real voice speaks (slower, and no
+    /// conversation repeats exactly, for that voice never speaks twice alike).
     #[arg(long, value_enum, default_value = "script")]
     ears: Hearing,
     /// Share of words that the model mishears.

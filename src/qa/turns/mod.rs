@@ -233,6 +233,13 @@ impl Set {
         item.bot.iter().filter_map(prompt).collect()
     }
 
+    /// What the bot says in any recording, in the order of the recordings: the words, and its voice.
+    pub fn all_prompts(&self) -> Vec<(&str, Vec<Frame>)> {
+        let mut prompts: Vec<&Prompt> = self.prompts.values().collect();
+        prompts.sort_by_key(|prompt| prompt.at);
+        prompts.iter().map(|prompt| (prompt.text.as_str(), self.decode(prompt.at, prompt.length))).collect()
+    }
+
     fn decode(&self, at: usize, length: usize) -> Vec<Frame> {
         let mut line = FromWire::default();
         let packets = self.audio[at..at + length].chunks(WIRE_FRAME);

@@ -9,6 +9,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use super::ears::Ears;
+use super::material::Material;
 use super::voices::{Voices, Whose};
 use crate::asr::{self, Purpose, Transcript};
 use crate::call::ClauseId;
@@ -16,7 +17,7 @@ use crate::call::event::{Event, EventKind, TurnId};
 use crate::clock::Time;
 use crate::dialogue::{Ask, Thought};
 use crate::driver::Services;
-use crate::media::Frame;
+use crate::media::{FRAME, Frame, RATE};
 use crate::qa::turns::bench::recognize;
 use crate::sim::bench::{Request, World};
 use crate::sim::promises::Promises;
@@ -56,6 +57,24 @@ impl Spoken {
     }
 }
 
+/// How long a character of a script without spaces is spoken, and one of a script with.
+const HAN: usize = RATE as usize / 5;
+const LATIN: usize = RATE as usize / 15;
+
+/// `text` in the bot's recorded voice, with other words: the embedded voice never speaks a text twice in the same way, and then
+/// no conversation would repeat from its seed.
+fn recorded(material: &Material, text: &str) -> Clip {
+    let chars = text.chars().count();
+    let length: usize = text.chars().map(|c| if c.is_ascii() { LATIN } else { HAN }).sum();
+    let samples = material.bot(text, length);
+    let mut said = 0;
+    let pieces = samples.chunks(5 * FRAME).map(|piece| {
+        said += piece.len();
+        (piece.to_vec(), chars * said / length.max(1))
+    });
+    pieces.collect()
+}
+
 /// A delay in milliseconds: at least, at most, and one in so many takes up to the last.
 struct Delay(u64, u64, u32, u64);
 
@@ -82,6 +101,7 @@ pub(super) struct House<'a> {
     pub(super) voices: Voices,
     pub(super) promises: Promises,
     pub(super) events: Vec<Event>,
+    material: &'a Material,
     services: &'a Services,
     spoken: &'a Spoken,
     /// The real recogniser hears, not the script.
@@ -93,7 +113,7 @@ pub(super) struct House<'a> {
 
 impl<'a> House<'a> {
     pub(super) fn new(
-        (services, spoken): (&'a Services, &'a Spoken),
+        (material, services, spoken): (&'a Material, &'a Services, &'a Spoken),
         (ears, embedded): (Ears, bool),
         promises: Promises,
         in_flight: Duration,
@@ -101,7 +121,7 @@ impl<'a> House<'a> {
     ) -> Self {
         let rng = SmallRng::seed_from_u64(seed);
         let (voices, events, now) = (Voices::default(), Vec::new(), Time::ZERO);
-        Self { ears, voices, promises, events, services, spoken, embedded, in_flight, rng, now }
+        Self { ears, voices, promises, events, material, services, spoken, embedded, in_flight, rng, now }
     }
 
     /// It is `now`.
@@ -154,7 +174,12 @@ impl World for House<'_> {
 
     fn speak(&mut self, id: ClauseId, text: &str) -> Vec<(Duration, Piece)> {
         let delay = SPEECH.draw(&mut self.rng);
-        match self.spoken.say(self.services, text) {
+        let clip = if self.embedded {
+            self.spoken.say(self.services, text)
+        } else {
+            Ok(recorded(self.material, text))
+        };
+        match clip {
             Ok(clip) => {
                 self.voices.add(id, text, &clip);
                 let mut start = 0;

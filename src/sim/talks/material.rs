@@ -23,6 +23,8 @@ pub struct Material {
     coughs: Vec<At>,
     side_talk: Vec<At>,
     voices: Vec<String>,
+    /// The bot's voice, 16 kHz.
+    bot: Vec<i16>,
 }
 
 /// A recording: which set, which item.
@@ -65,6 +67,11 @@ impl Material {
                 material.sort(At(s, i), item, language);
             }
         }
+        for (text, voice) in sets.iter().flat_map(Set::all_prompts) {
+            if text.is_ascii() == (language == "en") {
+                material.bot.extend(voice.iter().flat_map(|frame| frame.0));
+            }
+        }
         material.voices.sort();
         material.voices.dedup();
         material.sets = sets;
@@ -81,9 +88,20 @@ impl Material {
             (self.coughs.is_empty(), "coughs"),
             (self.side_talk.is_empty(), "side talk"),
             (self.voices.len() < 2, "a second voice"),
+            (self.bot.is_empty(), "voice of the bot"),
         ]
         .into_iter()
         .find_map(|(lacks, what)| lacks.then_some(what))
+    }
+
+    /// `length` samples of the bot's voice, which are others for another `text`.
+    pub(super) fn bot(&self, text: &str, length: usize) -> Vec<i16> {
+        // FNV-1a.
+        let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        let from = (hash % self.bot.len().max(1) as u64) as usize;
+        self.bot.iter().cycle().skip(from).take(length).copied().collect()
     }
 
     /// Any voice.

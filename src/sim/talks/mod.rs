@@ -1,9 +1,9 @@
 //! Thousands of conversations on virtual time, each from a seed.
 //!
 //! A caller is made of stretches of labelled recordings and behaves in one of nine ways; its voice goes as RTP over one of five
-//! networks to the real jitter buffer, voice activity, endpointing, core, mind and voice, and the bot's goes back to it. Only the
-//! recogniser is a model (one that knows the script and mishears a share of it) unless the embedded one is asked for. What
-//! comes of a conversation is measured against what was laid on the line, and the core is held to its promises.
+//! networks to the real jitter buffer, voice activity, endpointing, core and mind, and the bot's goes back to it. The recogniser is a
+//! model (one that knows the script and mishears a share of it) and the bot's voice recorded, unless the embedded ones are asked for:
+//! those do not repeat to the sample. What comes of a conversation is measured against what was laid on the line, and the core is held to its promises.
 
 mod behaviour;
 mod caller;
@@ -177,7 +177,7 @@ impl<'a> Stage<'a> {
         let number = talk.seed.is_multiple_of(2).then(|| "13800138000".to_owned());
         let call = Call::new(self.settings.clone(), voice_activity(), number, Time::ZERO);
         let house = House::new(
-            (self.services, &self.spoken),
+            (self.material, self.services, &self.spoken),
             (Ears::new(self.errors, seed(3)), self.embedded),
             Promises::new(self.longest_silence),
             self.settings.in_flight,

@@ -310,7 +310,7 @@ impl Outcome {
 
     /// The last moment before `until` when something was heard.
     fn heard_before(&self, until: Time) -> Time {
-        let heard = self.heard.iter().enumerate().map(|(i, heard)| (Self::moment(i), *heard));
-        heard.filter(|(at, heard)| *heard && *at < until).next_back().map_or(Time::ZERO, |(at, _)| at)
+        let mut heard = self.heard.iter().enumerate().map(|(i, heard)| (Self::moment(i), *heard));
+        heard.rfind(|(at, heard)| *heard && *at < until).map_or(Time::ZERO, |(at, _)| at)
     }
 }

@@ -52,7 +52,8 @@ fn conversations_keep_their_promises_and_repeat_from_their_seed() {
     assert!(
         tally.backchannels.all > 0 && tally.coughs.all > 0 && tally.side_talk.all > 0 && tally.echoes.all > 0
     );
-    for (talk, first) in talks.iter().zip(&outcomes).skip(1).step_by(7) {
+    // Another order, as another number of threads would give.
+    for (talk, first) in talks.iter().zip(&outcomes).rev().step_by(7) {
         let again = theatre.stage(settings).talk(*talk);
         assert_eq!(timeline(&again), timeline(first), "{talk:?} came out differently");
         assert_eq!(again.heard, first.heard, "{talk:?} sounded different");
