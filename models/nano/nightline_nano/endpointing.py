@@ -11,6 +11,7 @@ import numpy as np
 
 FOLDS, TREES, DEPTH, RATE, LEAF = 5, 80, 4, 0.1, 40
 LEAST, MOST = 220, 1800  # ms, the limits of the server
+OPEN, COMPLETE = 900, 700  # ms, its bounds after a connective and after complete words
 GRID = 40  # ms: every second frame is enough
 # What can only speak for an end, and what only against it.
 RISING = ("log_silence", "closed", "ending_odds", "short_reply")
@@ -44,8 +45,11 @@ def trees(d, rows):
 
 
 def policy(d, score, threshold):
-    """Share of turns that are cut off, and the delays of the others."""
-    over = (d["silence"] >= LEAST) & (score >= threshold) | (d["silence"] >= MOST)
+    """Share of turns that are cut off, and the delays of the others. The bounds after connectives and complete words are the server's."""
+    says = lambda name: d["features"][:, d["names"].index(name)] > 0
+    goes_on = (says("open") | says("filler")) & (d["silence"] < OPEN)
+    over = (d["silence"] >= LEAST) & (score >= threshold) & ~goes_on
+    over |= (d["silence"] >= MOST) | says("closed") & (d["silence"] >= COMPLETE)
     cut, delays = 0, []
     for turn in range(d["turns"]):
         rows = np.nonzero((d["item"] == turn) & over)[0]

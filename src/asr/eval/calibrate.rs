@@ -15,7 +15,7 @@ const FOLDS: usize = 5;
 /// Share of right utterances that may be taken for inventions, and the highest confidence at which anything is.
 const LOST: f64 = 0.005;
 // A caller who is misheard is asked again; one who is not heard at all waits in silence.
-const HIGHEST_FLOOR: f64 = 0.003;
+const HIGHEST_FLOOR: f64 = 0.0001;
 /// Pulls weights toward zero, as if so many more utterances said so.
 const RIDGE: f64 = 1.0;
 /// Error rate from which on nothing of an utterance can be used.

@@ -90,7 +90,7 @@ fn telephone_speech_becomes_words_with_confidence() {
     for (wav, words) in SPEECH {
         let heard = hear(&whisper, speech(wav));
         assert_eq!(heard.text, words);
-        assert!(heard.confidence > 0.5, "{words}: {}", heard.confidence);
+        assert!(heard.confidence > 0.35, "{words}: {}", heard.confidence);
         assert!(heard.no_speech < 0.1, "{words}: {}", heard.no_speech);
         let joined: String = heard.tokens.iter().map(|token| token.text.as_str()).collect();
         assert_eq!(joined.trim(), words, "the tokens are whole characters");

@@ -49,6 +49,10 @@ impl std::fmt::Debug for Watcher {
     }
 }
 
+/// Nobody ends with a connective: so long is waited for what it connects with, whatever the weights say.
+const OPEN: Duration = Duration::from_millis(900);
+/// After complete words no longer than this, whatever the weights say.
+const COMPLETE: Duration = Duration::from_millis(700);
 /// A whole reply (是的, 转人工) waits no longer than this: whoever asked is waiting for just that.
 const WHOLE: Duration = Duration::from_millis(420);
 /// After a farewell nothing comes; so long it may take to be heard whole.
@@ -68,11 +72,14 @@ impl Endpointing {
             watch(signs);
         }
         let sure = probability(self.model.logit(signs));
+        let because = signs.words.because();
+        let goes_on = because == Because::Open && signs.silence < OPEN;
         let over = signs.silence >= self.most
-            || signs.silence >= self.least && sure >= self.model.threshold
+            || signs.silence >= self.least && sure >= self.model.threshold && !goes_on
+            || because == Because::Complete && signs.silence >= self.least.max(COMPLETE)
             || signs.words.whole && signs.silence >= self.least.max(WHOLE)
             || signs.words.farewell && signs.silence >= self.least.max(FAREWELL);
-        Judgement { over, probability: sure, because: signs.words.because() }
+        Judgement { over, probability: sure, because }
     }
 
     /// Explains the judgement of a moment.

@@ -81,7 +81,7 @@ pub fn read(words: &str, expect: Expect) -> WordSigns {
         ending_odds: endings::odds(words),
         closed: words.ends_with(CLOSED) || ends_in(CLOSED_ENDINGS),
         filler: ends_in(FILLERS),
-        open: ends_in(OPEN),
+        open: ends_in(OPEN) || is_open_by_sound(words),
         whole: is_whole(&lower.replace(['，', ',', '。', '.', ' '], "")),
         farewell: is_farewell(words) || ends_in(FAREWELLS),
         short_reply: expect == Expect::YesNo && (1..=3).contains(&count),
@@ -106,6 +106,21 @@ fn is_farewell(words: &str) -> bool {
     let han = words.chars().rev().take(2).all(|c| c > '\u{2e7f}');
     han && FAREWELL_SOUNDS.iter().any(|farewell| sounds.ends_with(farewell))
 }
+
+/// 所以 is heard as 说一, 其实 as 七十: the last two syllables sound like a connective, on the telephone, and count nothing.
+fn is_open_by_sound(words: &str) -> bool {
+    let mut back = words.chars().rev();
+    let ending: Vec<char> = back.by_ref().take(2).collect();
+    let counts = back.next().is_some_and(|c| is_digit(c) || "十百千万点".contains(c));
+    let folded = |c: &char| Syllable::of(*c).map(Syllable::folded);
+    let Some(said) = ending.iter().rev().map(folded).collect::<Option<Vec<_>>>() else { return false };
+    !counts && CONNECTIVE_SOUNDS.contains(&said)
+}
+
+static CONNECTIVE_SOUNDS: LazyLock<Vec<Vec<Syllable>>> = LazyLock::new(|| {
+    let sounds = |word: &&str| sound::syllables(word).into_iter().map(Syllable::folded).collect();
+    CONNECTIVES.iter().map(sounds).collect()
+});
 
 static FAREWELL_SOUNDS: LazyLock<[Vec<Syllable>; 2]> =
     LazyLock::new(|| ["再见", "拜拜"].map(sound::syllables));
@@ -136,6 +151,8 @@ fn number(words: &str, expect: Expect, signs: &mut WordSigns) {
 
 /// Connectives and beginnings that ask to be continued when a turn ends in them.
 const OPEN: &[&str] = &[
+    "结果",
+    "其实",
     "然后",
     "就是",
     "就是说",
@@ -194,6 +211,11 @@ const OPEN: &[&str] = &[
     "when",
     "i want to",
     "i would like to",
+];
+/// Those of them that are also known by their sound.
+const CONNECTIVES: &[&str] = &[
+    "然后", "因为", "但是", "所以", "还有", "如果", "要是", "比如", "或者", "而且", "不过", "并且", "另外",
+    "结果", "其实",
 ];
 /// Sounds of someone who thinks.
 const FILLERS: &[&str] =
@@ -396,6 +418,17 @@ mod tests {
             "by sound, if long enough"
         );
         assert!(read("No, thank you.", Expect::YesNo).whole && !read("是我爱人的车", Expect::YesNo).whole);
+    }
+
+    #[test]
+    fn a_misheard_connective_is_open_by_its_sound() {
+        for words in ["行驶证在我老公那里说一", "我刚才那个问题七十", "我下班要六点多了要十"]
+        {
+            assert_eq!(why(words, Expect::Open), Because::Open, "{words}");
+        }
+        for words in ["续航只有一百七十", "我想保养", "七十"] {
+            assert_eq!(read(words, Expect::Open).open, words == "七十", "{words}");
+        }
     }
 
     #[test]
