@@ -174,7 +174,10 @@ def on_the_wire(path, server, threshold, pairs=False):
     for caller_port, server_port, answered in calls:
         if pairs:
             print(f"  call from port {caller_port}")
-        said, heard = spoken.get((caller_port, server_port), []), spoken.get((server_port, caller_port), [])
+        # Ports are used again by later calls.
+        later = [when for a, b, when in calls if (a, b) == (caller_port, server_port) and when > answered]
+        during = lambda times: [when for when in times if answered <= when < min(later, default=float("inf"))]
+        said, heard = (during(spoken.get(ports, [])) for ports in ((caller_port, server_port), (server_port, caller_port)))
         for all_calls, one in zip(found, measure(said, heard, answered, pairs)):
             all_calls += one
     return *found, len(calls)
