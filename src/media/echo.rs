@@ -241,7 +241,9 @@ fn centred<'a>(
             mean[band] += out[band] / WINDOW as f32;
         }
     }
-    all.iter_mut().for_each(|out| out.iter_mut().zip(&mean).for_each(|(x, mean)| *x -= mean));
+    for out in &mut all {
+        out.iter_mut().zip(&mean).for_each(|(x, mean)| *x -= mean);
+    }
     Some(all)
 }
 

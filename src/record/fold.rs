@@ -287,10 +287,17 @@ mod tests {
             event(5000, EventKind::BargeInStarted { turn: TurnId(2) }),
             event(
                 5300,
-                EventKind::BargeInRejected { turn: TurnId(2), text: "嗯".into(), why: Default::default() },
+                EventKind::BargeInRejected {
+                    turn: TurnId(2),
+                    text: "嗯".into(),
+                    why: crate::call::barge_in::Why::default(),
+                },
             ),
             event(6000, EventKind::BargeInStarted { turn: TurnId(2) }),
-            event(6400, EventKind::BargeInConfirmed { turn: TurnId(2), why: Default::default() }),
+            event(
+                6400,
+                EventKind::BargeInConfirmed { turn: TurnId(2), why: crate::call::barge_in::Why::default() },
+            ),
             event(
                 6400,
                 EventKind::BotSaid {

@@ -440,10 +440,17 @@ mod tests {
             (4000, EventKind::BargeInStarted { turn: TurnId(3) }),
             (
                 4180,
-                EventKind::BargeInRejected { turn: TurnId(3), text: "嗯".into(), why: Default::default() },
+                EventKind::BargeInRejected {
+                    turn: TurnId(3),
+                    text: "嗯".into(),
+                    why: crate::call::barge_in::Why::default(),
+                },
             ),
             (5000, EventKind::BargeInStarted { turn: TurnId(3) }),
-            (5450, EventKind::BargeInConfirmed { turn: TurnId(3), why: Default::default() }),
+            (
+                5450,
+                EventKind::BargeInConfirmed { turn: TurnId(3), why: crate::call::barge_in::Why::default() },
+            ),
             (5450, said(3)),
             (6000, EventKind::HandoffRequested { reason: Reason::Requested }),
             (9000, EventKind::HandoffEnded { outcome: HandoffOutcome::NoAnswer }),
@@ -552,7 +559,10 @@ mod tests {
         let metrics = Metrics::new();
         tell(
             &mut *metrics.tap(&sip()),
-            [(700, EventKind::BargeInConfirmed { turn: TurnId(1), why: Default::default() })],
+            [(
+                700,
+                EventKind::BargeInConfirmed { turn: TurnId(1), why: crate::call::barge_in::Why::default() },
+            )],
         );
         let samples = scrape(&metrics);
         assert_eq!(samples[r#"nightline_barge_ins_total{outcome="confirmed"}"#] as u64, 1);
