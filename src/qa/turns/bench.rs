@@ -1,6 +1,5 @@
 //! Plays one recording to the core of a call on virtual time, with the real ears, recogniser and rules.
 
-use std::ops::Range;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,7 +12,6 @@ use crate::call::endpointing::{EndOfTurn, Endpointing, Signs, Watcher};
 use crate::call::event::{Event, EventKind};
 use crate::call::{Call, ClauseId, Phrases, Settings};
 use crate::clock::Time;
-use crate::media::wire::WIRE_FRAME;
 use crate::media::{FRAME, Frame};
 use crate::services::voice_activity;
 use crate::sim::Delays;
@@ -131,17 +129,10 @@ pub fn watch(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: &Set
 
 fn play(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: Settings) -> Outcome {
     let mut bench = bench(set, item, recognizer, settings);
-    let frames = set.frames(item);
-    if let Some(path) = &item.echo {
-        let mut line = EchoingLine::new(item, &frames, &bench.world.voices, path.delay);
-        for _ in &frames {
-            let frame = line.next();
-            line.play(&bench.step(&frame));
-        }
-    } else {
-        for frame in &frames {
-            bench.step(frame);
-        }
+    let mut line = set.line(item);
+    while let Some(heard) = line.hear() {
+        let played = bench.step(&heard);
+        line.play(&played);
     }
     let begin = item.begin_ms().unwrap_or(0) as i64;
     let mut outcome = Outcome {
@@ -181,74 +172,6 @@ fn play(set: &Set, item: &Item, recognizer: &dyn Recognizer, settings: Settings)
     outcome.heard = bench.world.heard;
     outcome.events = bench.world.events;
     outcome
-}
-
-/// A voice dies away for so many samples after the end that is in the list.
-const DIES_AWAY: usize = 1600;
-
-/// A line with an echo of the bot. The recording holds what comes back while the bot speaks without a pause; but an echo stops
-/// when the bot does, and goes on where the bot goes on. While the caller speaks, the line is as it was recorded; of what came
-/// back in that time nothing comes back at another.
-struct EchoingLine {
-    recorded: Vec<i16>,
-    /// Samples in which the caller speaks.
-    caller: Vec<Range<usize>>,
-    voice: Vec<i16>,
-    /// Frames from what is played to its echo.
-    delay: usize,
-    /// Where in the voice each frame began; none is a frame of silence.
-    played: Vec<Option<usize>>,
-    cursor: usize,
-}
-
-impl EchoingLine {
-    fn new(item: &Item, frames: &[Frame], voices: &[Vec<Frame>], delay: usize) -> Self {
-        let scale = FRAME / WIRE_FRAME;
-        let caller = item.stretches.iter().map(|s| s.start * scale..s.end * scale + DIES_AWAY).collect();
-        Self {
-            caller,
-            recorded: frames.iter().flat_map(|f| f.0).collect(),
-            voice: voices.iter().flatten().flat_map(|f| f.0).collect(),
-            delay: delay / WIRE_FRAME,
-            played: Vec::new(),
-            cursor: 0,
-        }
-    }
-
-    fn play(&mut self, frame: &Frame) {
-        /// Longer than a fade.
-        const SKIP: usize = FRAME / 2;
-        let silent = *frame == Frame::SILENCE && !self.voice[self.cursor..].starts_with(&frame.0);
-        let at = (!silent).then(|| {
-            let here = |at: &usize| {
-                self.voice.get(at + SKIP..at + FRAME).is_some_and(|voice| *voice == frame.0[SKIP..])
-            };
-            let found = Some(self.cursor).filter(here).or_else(|| (0..self.voice.len()).find(here));
-            found.unwrap_or(self.cursor)
-        });
-        self.cursor = at.map_or(self.cursor, |at| (at + FRAME).min(self.voice.len()));
-        self.played.push(at);
-    }
-
-    fn next(&self) -> Frame {
-        let now = self.played.len();
-        let speaks = |at: usize| self.caller.iter().any(|c| c.start < at + FRAME && at < c.end);
-        let back = match now.checked_sub(self.delay).map(|at| self.played[at]) {
-            // Before anything can have come back.
-            None => Some(now * FRAME),
-            Some(played) => played.map(|at| at + self.delay * FRAME).filter(|at| !speaks(*at)),
-        };
-        let heard = match back {
-            _ if speaks(now * FRAME) => now * FRAME,
-            Some(at) => at,
-            // The end of the recording, with nothing but the noise of the line.
-            None => self.recorded.len() - (1 + now % 20) * FRAME,
-        };
-        let mut frame = Frame::SILENCE;
-        let recorded = self.recorded.get(heard..).unwrap_or_default();
-        frame.0.iter_mut().zip(recorded).for_each(|(out, &sample)| *out = sample);
-        frame
-    }
 }
 
 fn bench<'a>(

@@ -5,6 +5,7 @@
 //! cut-offs against delay.
 
 pub mod bench;
+mod line;
 pub mod score;
 
 use std::collections::HashMap;
@@ -25,6 +26,8 @@ const PER_MS: usize = 8;
 pub struct Set {
     items: Vec<Item>,
     prompts: HashMap<String, Prompt>,
+    /// Impulse responses of echoes: where each begins, and how long it is.
+    paths: HashMap<String, (usize, usize)>,
     audio: Vec<u8>,
 }
 
@@ -79,12 +82,14 @@ pub struct Sound {
 }
 
 /// How the bot's voice comes back.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct EchoPath {
-    /// Level of what was sent over that of the echo.
-    pub loss_db: f32,
-    /// Samples from what was sent to its echo.
-    pub delay: usize,
+    /// Samples from what was sent to the beginning of its echo.
+    delay: usize,
+    /// Id of the impulse response.
+    path: String,
+    /// What its samples are multiplied by.
+    gain: f32,
 }
 
 /// What the line did to a recording.
@@ -188,12 +193,12 @@ impl Set {
         let text = std::fs::read_to_string(list).map_err(|e| file(list, e))?;
         let packed = std::fs::File::open(&recordings).map_err(|e| file(&recordings, e))?;
         let audio = zstd::decode_all(packed).map_err(|e| file(&recordings, e))?;
-        let mut set = Self { items: Vec::new(), prompts: HashMap::new(), audio };
+        let mut set = Self { items: Vec::new(), prompts: HashMap::new(), paths: HashMap::new(), audio };
         for (index, line) in text.lines().enumerate() {
             let wrong = |reason: String| Error::Line { path: list.into(), line: index + 1, reason };
             let line: Line = serde_json::from_str(line).map_err(|e| wrong(e.to_string()))?;
             let (at, length) = match &line {
-                Line::Prompt { at, length, .. } => (*at, *length),
+                Line::Prompt { at, length, .. } | Line::Path { at, length, .. } => (*at, *length),
                 Line::Item(item) => (item.at, item.length),
             };
             if at.checked_add(length).is_none_or(|end| end > set.audio.len()) {
@@ -203,10 +208,11 @@ impl Set {
                 Line::Prompt { id, text, .. } => {
                     set.prompts.insert(id, Prompt { text, at, length });
                 }
-                Line::Item(item) => match item.bot.iter().find(|b| !set.prompts.contains_key(&b.prompt)) {
-                    Some(BotSpeech { prompt, .. }) => {
-                        return Err(wrong(format!("there is no prompt `{prompt}` above it")));
-                    }
+                Line::Path { id, .. } => {
+                    set.paths.insert(id, (at, length));
+                }
+                Line::Item(item) => match set.lacks(&item) {
+                    Some(missing) => return Err(wrong(format!("there is no {missing} above it"))),
                     None => set.items.push(item),
                 },
             }
@@ -214,12 +220,20 @@ impl Set {
         Ok(set)
     }
 
+    /// What `item` needs and is not there.
+    fn lacks(&self, item: &Item) -> Option<String> {
+        let prompt = item.bot.iter().find(|bot| !self.prompts.contains_key(&bot.prompt));
+        let path = item.echo.as_ref().filter(|echo| !self.paths.contains_key(&echo.path));
+        let prompt = prompt.map(|bot| format!("prompt `{}`", bot.prompt));
+        prompt.or_else(|| path.map(|echo| format!("path `{}`", echo.path)))
+    }
+
     /// The recordings.
     pub fn items(&self) -> &[Item] {
         &self.items
     }
 
-    /// The line as the server hears it, 20 ms at a time.
+    /// The line as the server hears it, 20 ms at a time; but for the echo, which follows what is played.
     pub fn frames(&self, item: &Item) -> Vec<Frame> {
         self.decode(item.at, item.length)
     }
@@ -286,4 +300,5 @@ impl Item {
 enum Line {
     Item(Item),
     Prompt { id: String, at: usize, length: usize, text: String },
+    Path { id: String, at: usize, length: usize },
 }
