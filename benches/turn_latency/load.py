@@ -21,29 +21,11 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/peers"))
-import audio  # noqa: E402
-import net  # noqa: E402
+from bench_server import ROOT, configure  # makes the modules of tests/peers known
 
-CONFIG = """\
-[sip]
-listen = ["udp:127.0.0.1:{sip}"]
-max_calls = {calls}
+import audio
+import net
 
-[rtp]
-ports = [{rtp}, {rtp_end}]
-
-[store]
-path = "{folder}/nightline.db"
-
-[record]
-folder = "{folder}/recordings"
-wav = {wav}
-
-[log]
-level = "warn"
-"""
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -138,11 +120,7 @@ def main():
     folder = Path(tempfile.mkdtemp(prefix="nightline-load-"))
     pause = bytes(2 * 8000 * 4)
     (folder / "voice.alaw").write_bytes(audio.a_law(audio.utterance(options.fixture, 0) + pause))
-    port, rtp = net.free_ports()[0], net.free_ports(options.calls * 4 + 64, even=True)
-    config = folder / "nightline.toml"
-    wav = str(options.wav).lower()
-    text = CONFIG.format(sip=port, calls=options.calls + 8, rtp=rtp[0], rtp_end=rtp[-1], folder=folder, wav=wav)
-    config.write_text(text)
+    config, port, rtp = configure(folder, options.calls, options.wav)
     command = [str(Path(options.server[0]).resolve()), *options.server[1:], *rest, str(config)]
     with open(folder / "server.log", "wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)

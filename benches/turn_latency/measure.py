@@ -34,32 +34,12 @@ from array import array
 from itertools import count
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/peers"))
-import net  # noqa: E402
+from bench_server import ROOT, configure
 
 # Callers without noise, over which the threshold would hear a caller who never stops, and without a seat.
 PLAIN = "lamp range-drop thanks own-words".split()
 # Interrupting callers, how many of their steps are played, and how long into the answer they interrupt, milliseconds.
 INTERRUPTING = [("interrupt", 3, 800), ("demo", 3, 1200), ("interrupt", 3, 1700), ("demo", 3, 2200), ("interrupt", 3, 2600), ("demo", 3, 3400)]
-CONFIG = """\
-[sip]
-listen = ["udp:127.0.0.1:{sip}"]
-max_calls = {calls}
-
-[rtp]
-ports = [{rtp}, {rtp_end}]
-
-[store]
-path = "{folder}/nightline.db"
-
-[record]
-folder = "{folder}/recordings"
-wav = false
-
-[log]
-level = "warn"
-"""
 STAGES = ["eou_delay_ms", "transcription_delay_ms", "llm_ttft_ms", "tts_ttfb_ms", "turn_latency_ms"]
 PAUSE, STOPPED = 0.3, 0.4
 
@@ -225,10 +205,8 @@ def talk(options, folder, port):
 
 def rehearse(options, folder):
     """Runs server, capture and callers; gives the capture, the server's port, the records, the recordings and what went wrong."""
-    capture, sip = folder / "lo.pcap", net.free_ports()[0]
-    rtp = net.free_ports(options.calls * 4 + 64, even=True)
-    config = folder / "nightline.toml"
-    config.write_text(CONFIG.format(sip=sip, calls=options.calls + 8, rtp=rtp[0], rtp_end=rtp[-1], folder=folder))
+    capture = folder / "lo.pcap"
+    config, sip, _ = configure(folder, options.calls)
     dumpcap = ["dumpcap", "-q", "-P", "-B", "64", "-i", "lo", "-f", "udp", "-w", str(capture)]
     listening = subprocess.Popen(dumpcap, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     with open(folder / "server.log", "wb") as log:
