@@ -49,13 +49,13 @@ impl std::fmt::Debug for Watcher {
     }
 }
 
-/// Nobody ends with a connective: so long is waited for what it connects with, whatever the weights say.
+/// Least silence after a connective or a filler: nobody ends with one.
 const OPEN: Duration = Duration::from_millis(900);
-/// After complete words no longer than this, whatever the weights say.
+/// Most silence after complete words.
 const COMPLETE: Duration = Duration::from_millis(700);
-/// A whole reply (是的, 转人工) waits no longer than this: whoever asked is waiting for just that.
+/// Most silence after a whole reply (是的, 转人工): whoever asked is waiting for just that.
 const WHOLE: Duration = Duration::from_millis(420);
-/// After a farewell nothing comes; so long it may take to be heard whole.
+/// Most silence after a farewell, after which nothing comes: so long it may take to be heard whole.
 const FAREWELL: Duration = Duration::from_millis(260);
 /// Shorter silences of a likely end are not even speculated on.
 const SPECULATE: Duration = Duration::from_millis(120);
@@ -72,14 +72,21 @@ impl Endpointing {
             watch(signs);
         }
         let sure = probability(self.model.logit(signs));
-        let because = signs.words.because();
-        let goes_on = because == Because::Open && signs.silence < OPEN;
-        let over = signs.silence >= self.most
-            || signs.silence >= self.least && sure >= self.model.threshold && !goes_on
-            || because == Because::Complete && signs.silence >= self.least.max(COMPLETE)
-            || signs.words.whole && signs.silence >= self.least.max(WHOLE)
-            || signs.words.farewell && signs.silence >= self.least.max(FAREWELL);
-        Judgement { over, probability: sure, because }
+        let [least, most] = self.bounds(&signs.words);
+        let over = signs.silence >= most || signs.silence >= least && sure >= self.model.threshold;
+        Judgement { over, probability: sure, because: signs.words.because() }
+    }
+
+    /// The least and the most silence after such words; between the two the weights decide.
+    fn bounds(&self, words: &WordSigns) -> [Duration; 2] {
+        let (least, most) = match words.because() {
+            _ if words.farewell => (self.least, FAREWELL),
+            _ if words.whole => (self.least, WHOLE),
+            Because::Complete => (self.least, COMPLETE),
+            Because::Open => (OPEN, self.most),
+            Because::Neutral | Because::HalfNumber => (self.least, self.most),
+        };
+        [least, most].map(|bound| bound.clamp(self.least, self.most))
     }
 
     /// Explains the judgement of a moment.

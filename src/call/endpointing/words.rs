@@ -271,7 +271,8 @@ const CLOSED_ENDINGS: &[&str] = &[
     "okay",
     "right now",
 ];
-const FAREWELLS: &[&str] = &["bye", "goodbye", "bye bye"];
+/// Last words in English; those in Chinese are known by their sound.
+const FAREWELLS: &[&str] = &["bye", "goodbye"];
 /// Whole turns, as callers say them, without spaces.
 const WHOLE: &[&str] = &[
     "对",
