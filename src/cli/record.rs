@@ -11,7 +11,7 @@ use crate::asr::Engine;
 use crate::call::event::{EventKind, LegId};
 use crate::dialogue::Who;
 use crate::qa::{pad, width};
-use crate::record::{CallRecord, TurnRecord};
+use crate::record::{CallRecord, TurnRecord, name_of};
 use crate::store::{Callback, CallbackState, Store, StoredCall};
 
 /// Subcommands of `nightline calls`.
@@ -277,12 +277,9 @@ fn told(kind: &EventKind) -> String {
     }
 }
 
-/// The name under which a value without data is serialised.
+/// The name of a value without data, in words.
 fn name(value: &impl serde::Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(name)) => name.replace('_', " "),
-        _ => String::new(),
-    }
+    name_of(value).replace('_', " ")
 }
 
 /// `1:02:03` or `2:03`.

@@ -10,6 +10,7 @@ use super::{exit, fixtures_folder};
 use crate::config::Config;
 use crate::qa::turns::Set;
 use crate::qa::{pad, width};
+use crate::record::name_of;
 use crate::services::Pools;
 use crate::sim::talks::score::{Count, Spread, Tally, tally};
 use crate::sim::talks::{Behaviour, Material, Network, Outcome, Stage, Talk, timeline};
@@ -178,8 +179,8 @@ impl Args {
         let mut command = format!(
             "nightline sim --only {} --behaviour {} --network {} --errors {}",
             talk.seed,
-            talk.behaviour.name(),
-            talk.network.name(),
+            name_of(&talk.behaviour),
+            name_of(&talk.network),
             self.errors
         );
         if self.ears == Hearing::Embedded {
@@ -198,12 +199,12 @@ impl Args {
         phrases: &crate::call::Phrases,
     ) -> io::Result<()> {
         let all = tally(outcomes, phrases, |_, _| "all".to_owned());
-        let behaviours = named(tally(outcomes, phrases, |behaviour, _| behaviour), |b| b.name().into());
-        let networks = named(tally(outcomes, phrases, |_, network| network), |n| n.name().into());
+        let behaviours = named(tally(outcomes, phrases, |behaviour, _| behaviour), name_of);
+        let networks = named(tally(outcomes, phrases, |_, network| network), name_of);
         let mut rows = behaviours;
         rows.extend(networks);
         if self.grid {
-            let cell = |(b, n): (Behaviour, Network)| format!("{} {}", b.name(), n.name());
+            let cell = |(b, n): &(Behaviour, Network)| format!("{} {}", name_of(b), name_of(n));
             rows.extend(named(tally(outcomes, phrases, |behaviour, network| (behaviour, network)), cell));
         }
         rows.extend(all);
@@ -211,8 +212,8 @@ impl Args {
     }
 }
 
-fn named<K>(tallies: BTreeMap<K, Tally>, name: impl Fn(K) -> String) -> Vec<(String, Tally)> {
-    tallies.into_iter().map(|(key, tally)| (name(key), tally)).collect()
+fn named<K>(tallies: BTreeMap<K, Tally>, name: impl Fn(&K) -> String) -> Vec<(String, Tally)> {
+    tallies.into_iter().map(|(key, tally)| (name(&key), tally)).collect()
 }
 
 const COLUMNS: [&str; 16] = [

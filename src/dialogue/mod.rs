@@ -137,6 +137,25 @@ pub enum Act {
     Ignore,
 }
 
+impl Act {
+    /// The name that records, scripts and metrics give it, without what the caller gave with it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::Clarify => "clarify",
+            Self::Handoff(_) => "handoff",
+            Self::Yes => "yes",
+            Self::No => "no",
+            Self::Phone(_) => "phone",
+            Self::PhonePart(_) => "phone_part",
+            Self::When(_) => "when",
+            Self::Goodbye => "goodbye",
+            Self::Continue => "continue",
+            Self::Ignore => "ignore",
+        }
+    }
+}
+
 /// Why a call is given to a seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]

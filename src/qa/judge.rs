@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::dialogue::{Act, Who};
-use crate::record::{CallRecord, TurnRecord};
+use crate::record::{CallRecord, TurnRecord, name_of};
 
 use super::caller::CallerReport;
 use super::fixture::{Expect, ExpectedTurn, Fixture};
@@ -111,15 +111,15 @@ fn ending(expect: &Expect, record: &CallRecord) -> Vec<String> {
     if !expect.dispositions.is_empty()
         && !record.disposition.is_some_and(|disposition| expect.dispositions.contains(&disposition))
     {
-        let wanted: Vec<_> = expect.dispositions.iter().map(name).collect();
-        let got = record.disposition.as_ref().map_or("still running".into(), name);
+        let wanted: Vec<_> = expect.dispositions.iter().map(name_of).collect();
+        let got = record.disposition.as_ref().map_or("still running".into(), name_of);
         failures.push(format!("the call should end as {}, but is {got}", wanted.join(" or ")));
     }
     let reason = record.handoff.as_ref().map(|handoff| handoff.reason);
     if let Some(wanted) = expect.handoff_reason
         && wanted != reason
     {
-        let say = |reason: Option<_>| reason.as_ref().map_or("none".into(), name);
+        let say = |reason: Option<_>| reason.as_ref().map_or("none".into(), name_of);
         failures.push(format!(
             "the reason for the handoff should be {}, but is {}",
             say(wanted),
@@ -130,8 +130,8 @@ fn ending(expect: &Expect, record: &CallRecord) -> Vec<String> {
     if let Some(wanted) = expect.handoff_outcome
         && outcome != Some(wanted)
     {
-        let got = outcome.as_ref().map_or("not known".into(), name);
-        failures.push(format!("the handoff should end as {}, but is {got}", name(&wanted)));
+        let got = outcome.as_ref().map_or("not known".into(), name_of);
+        failures.push(format!("the handoff should end as {}, but is {got}", name_of(&wanted)));
     }
     let number = record.callback.as_ref().map(|callback| callback.number.as_str());
     if let Some(wanted) = expect.callback.as_deref()
@@ -229,9 +229,9 @@ fn misfit(expected: &ExpectedTurn, turn: &TurnRecord) -> Option<String> {
                 return Some("not the bot's".into());
             }
             if let Some(act) = act
-                && turn.act.as_ref().map(act_name) != Some(act.clone())
+                && turn.act.as_ref().map(Act::name) != Some(act.as_str())
             {
-                return Some(format!("its act is {}", turn.act.as_ref().map_or("none".into(), act_name)));
+                return Some(format!("its act is {}", turn.act.as_ref().map_or("none", Act::name)));
             }
             if let Some(topic) = topic
                 && turn.topic.as_ref() != Some(topic)
@@ -305,7 +305,7 @@ fn lines(record: &CallRecord, caller: &CallerReport) -> Vec<Line> {
                 turn_latency_ms: latency.map(|latency| latency.as_millis() as u64),
                 note: turn.act.as_ref().map(|act| {
                     let sources = turn.sources.join(" ");
-                    format!("{} {sources}", act_name(act)).trim().to_owned()
+                    format!("{} {sources}", act.name()).trim().to_owned()
                 }),
             }
         })
@@ -325,26 +325,4 @@ fn said_at(turn: &TurnRecord, caller: &CallerReport) -> Option<String> {
         .map(|said| said.text.as_str())
         .collect();
     (!said.is_empty()).then(|| said.join(" "))
-}
-
-/// The name that records give a value.
-fn name<T: Serialize>(value: &T) -> String {
-    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(Into::into)).unwrap_or_default()
-}
-
-fn act_name(act: &Act) -> String {
-    match act {
-        Act::Answer => "answer",
-        Act::Clarify => "clarify",
-        Act::Handoff(_) => "handoff",
-        Act::Yes => "yes",
-        Act::No => "no",
-        Act::Phone(_) => "phone",
-        Act::PhonePart(_) => "phone_part",
-        Act::When(_) => "when",
-        Act::Goodbye => "goodbye",
-        Act::Continue => "continue",
-        Act::Ignore => "ignore",
-    }
-    .into()
 }

@@ -16,6 +16,14 @@ pub use fold::{Folder, fold};
 pub use pii::Pii;
 pub use save::{SaveError, json_path, save, wav_path};
 
+/// The name that records give a value without data (`low_confidence`); `other` for one that has data.
+pub fn name_of(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(name)) => name,
+        _ => "other".into(),
+    }
+}
+
 /// Who called whom, known before the first frame.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallInfo {

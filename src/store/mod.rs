@@ -21,7 +21,7 @@ use sqlx::{Connection as _, Row as _, SqlSafeStr as _, SqliteConnection};
 
 use crate::call::event::{Disposition, Event};
 use crate::clock;
-use crate::record::{CallInfo, CallRecord, Pii, fold};
+use crate::record::{CallInfo, CallRecord, Pii, fold, name_of};
 
 pub use error::Error;
 pub use writer::{Lost, StoreHandle};
@@ -391,7 +391,7 @@ async fn finish_call(connection: &mut SqliteConnection, record: &CallRecord) -> 
         "UPDATE calls SET state = 'ended', duration_ms = ?, disposition = ?, record = ? WHERE id = ?",
     )
     .bind(record.duration_ms as i64)
-    .bind(record.disposition.map(name))
+    .bind(record.disposition.as_ref().map(name_of))
     .bind(json)
     .bind(id)
     .execute(&mut *connection)
@@ -404,7 +404,7 @@ async fn finish_call(connection: &mut SqliteConnection, record: &CallRecord) -> 
         )
         .bind(id)
         .bind(i as i64 + 1)
-        .bind(name(turn.who))
+        .bind(name_of(&turn.who))
         .bind(&turn.text)
         .bind(turn.began_ms as i64)
         .bind(turn.ended_ms as i64)
@@ -436,14 +436,6 @@ async fn book_callback(
     .execute(connection)
     .await
     .map(|done| if done.rows_affected() == 1 { Booked::New } else { Booked::Already })
-}
-
-/// The name under which an enum without data is serialised.
-fn name(value: impl Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(name)) => name,
-        other => unreachable!("an enum without data is serialised as its name, not {other:?}"),
-    }
 }
 
 fn named<T: for<'de> Deserialize<'de>>(name: &str) -> Result<T, sqlx::Error> {

@@ -96,7 +96,7 @@ async fn turns_can_be_asked_for_in_sql() {
     store.finish_call(&fold(&info("a"), &[said(100, "续航下降")])).await.unwrap();
     let row =
         sqlx::query("SELECT who, text FROM turns WHERE call_id = 'a'").fetch_one(&store.pool).await.unwrap();
-    assert_eq!(row.get::<&str, _>("who"), name(Who::Caller));
+    assert_eq!(row.get::<&str, _>("who"), name_of(&Who::Caller));
     assert_eq!(row.get::<&str, _>("text"), "续航下降");
 }
 

@@ -13,13 +13,12 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use serde::Serialize;
 
 use crate::api::Health;
 use crate::call::event::{Event, EventKind, Timings, TurnId};
 use crate::clock::Time;
-use crate::dialogue::{Act, Reason, Tier};
-use crate::record::{CallInfo, MediaRecord, Tap};
+use crate::dialogue::{Reason, Tier};
+use crate::record::{CallInfo, MediaRecord, Tap, name_of};
 
 /// The figures of this process. A clone counts into the same.
 #[derive(Clone, Debug)]
@@ -225,12 +224,12 @@ impl Tap for CallTap {
         let metrics = &self.metrics;
         match &event.kind {
             EventKind::SpeechEnded(why) => {
-                metrics.ends_of_turn.get_or_create(&[("because", name(&why.because))]).inc();
+                metrics.ends_of_turn.get_or_create(&[("because", name_of(&why.because))]).inc();
             }
             EventKind::CallerSaid { .. } => count_turn(metrics, "caller", None),
             EventKind::Decided { turn, act, tier, .. } => {
                 // The last decision of a turn counts, as in the record.
-                self.decided.insert(*turn, (*tier, act_name(act)));
+                self.decided.insert(*turn, (*tier, act.name()));
             }
             EventKind::AnswerDropped { .. } => {
                 metrics.dropped.inc();
@@ -246,8 +245,8 @@ impl Tap for CallTap {
             EventKind::BargeInConfirmed { .. } => self.verdict("confirmed", event.at),
             EventKind::HandoffRequested { reason } => self.reason = Some(*reason),
             EventKind::HandoffEnded { outcome } => {
-                let reason = self.reason.map_or_else(|| "none".into(), |reason| name(&reason));
-                metrics.handoffs.get_or_create(&[("reason", reason), ("outcome", name(outcome))]).inc();
+                let reason = self.reason.map_or_else(|| "none".into(), |reason| name_of(&reason));
+                metrics.handoffs.get_or_create(&[("reason", reason), ("outcome", name_of(outcome))]).inc();
             }
             EventKind::CallbackBooked { .. } => {
                 metrics.callbacks.inc();
@@ -258,7 +257,7 @@ impl Tap for CallTap {
             EventKind::Ended { disposition } => {
                 metrics
                     .calls
-                    .get_or_create(&[("door", self.door.into()), ("disposition", name(disposition))])
+                    .get_or_create(&[("door", self.door.into()), ("disposition", name_of(disposition))])
                     .inc();
                 metrics.durations.observe(event.at.since_start().as_secs_f64());
             }
@@ -288,7 +287,7 @@ impl CallTap {
 }
 
 fn count_turn(metrics: &Metrics, who: &str, decided: Option<(Tier, &str)>) {
-    let (tier, act) = decided.map_or(("none".into(), "none"), |(tier, act)| (name(&tier), act));
+    let (tier, act) = decided.map_or(("none".into(), "none"), |(tier, act)| (name_of(&tier), act));
     metrics.turns.get_or_create(&[("who", who.into()), ("tier", tier), ("act", act.into())]).inc();
 }
 
@@ -321,37 +320,13 @@ fn known(value: &str, all: &[&'static str]) -> &'static str {
     all.iter().find(|one| **one == value).copied().unwrap_or("other")
 }
 
-/// The name under which a value without data is serialised: a closed set.
-fn name(value: &impl Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(name)) => name,
-        _ => "other".into(),
-    }
-}
-
-/// The act without what the caller gave with it.
-fn act_name(act: &Act) -> &'static str {
-    match act {
-        Act::Answer => "answer",
-        Act::Clarify => "clarify",
-        Act::Handoff(_) => "handoff",
-        Act::Yes => "yes",
-        Act::No => "no",
-        Act::Phone(_) => "phone",
-        Act::PhonePart(_) => "phone_part",
-        Act::When(_) => "when",
-        Act::Goodbye => "goodbye",
-        Act::Continue => "continue",
-        Act::Ignore => "ignore",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::asr::Engine;
     use crate::call::endpointing::{Because, EndOfTurn};
     use crate::call::event::{Disposition, HandoffOutcome};
+    use crate::dialogue::Act;
     use std::time::Duration;
 
     /// The samples of a scrape by name and labels, after a check that every family says what it is.

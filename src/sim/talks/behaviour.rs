@@ -45,21 +45,6 @@ impl Behaviour {
         Self::Silent,
     ];
 
-    /// As it is written on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Fast => "fast",
-            Self::Slow => "slow",
-            Self::Hesitant => "hesitant",
-            Self::Backchannel => "backchannel",
-            Self::Interrupting => "interrupting",
-            Self::Coughing => "coughing",
-            Self::Speakerphone => "speakerphone",
-            Self::SecondSpeaker => "second_speaker",
-            Self::Silent => "silent",
-        }
-    }
-
     /// From the end of the bot's turn to the caller's first sound, at least and at most, in milliseconds.
     pub(super) fn reaction_ms(self) -> (u64, u64) {
         match self {
@@ -100,17 +85,6 @@ pub enum Network {
 impl Network {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Clean, Self::Loss, Self::Jitter, Self::Burst, Self::Reorder];
-
-    /// As it is written on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Clean => "clean",
-            Self::Loss => "loss",
-            Self::Jitter => "jitter",
-            Self::Burst => "burst",
-            Self::Reorder => "reorder",
-        }
-    }
 
     /// What it does to packets.
     pub fn weather(self) -> Weather {
