@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::Call;
-use super::event::EventKind;
+use super::event::{EventKind, TurnId};
 use super::io::{ClauseId, Output};
 use super::playout::Playout;
 use super::timers::Timer;
@@ -24,6 +24,33 @@ const PATIENCE: Duration = Duration::from_millis(700);
 const AGAIN: Duration = Duration::from_secs(4);
 /// Clauses of a turn from this index on are fillers.
 const FIRST_INDEX: usize = usize::MAX / 2;
+
+/// The fillers of a call.
+#[derive(Debug, Default)]
+pub(super) struct Fillers {
+    /// The one that is prepared or said.
+    pub(super) now: Option<Filler>,
+    /// How many have begun.
+    begun: usize,
+    /// Words of the last, if nothing else has been said since.
+    last: Option<String>,
+    /// The turn that had the last.
+    turn: Option<TurnId>,
+    /// The last frame of one that was cut, fading.
+    fading: Option<Frame>,
+}
+
+impl Fillers {
+    /// True if the caller was told to wait for this turn.
+    pub(super) fn announced(&self, turn: TurnId) -> bool {
+        self.turn == Some(turn)
+    }
+
+    /// Something else was said: the same filler may come again.
+    pub(super) fn something_said(&mut self) {
+        self.last = None;
+    }
+}
 
 /// One phrase on its way to being said.
 #[derive(Debug)]
@@ -68,49 +95,52 @@ impl Call {
     pub(super) fn watch_thinking(&mut self) {
         self.end_filler();
         let thinking = self.speaking.as_ref().filter(|turn| !self.held && turn.is_thinking());
-        let waits = thinking.is_some() && self.filler.is_none() && self.next_filler().is_some();
-        let length = if self.filled == thinking.map(|turn| turn.id) { AGAIN } else { PATIENCE };
+        let waits = thinking.is_some() && self.fillers.now.is_none() && self.next_filler().is_some();
+        let length = if self.fillers.turn == thinking.map(|turn| turn.id) { AGAIN } else { PATIENCE };
         self.run_timer_while(waits, Timer::Filler, length);
     }
 
     /// The next in turn that is not what was said just now.
     fn next_filler(&self) -> Option<&String> {
         let phrases = &self.settings.phrases.thinking;
-        let from = self.fillers % phrases.len().max(1);
+        let from = self.fillers.begun % phrases.len().max(1);
         let (before, after) = phrases.split_at(from.min(phrases.len()));
-        after.iter().chain(before).find(|text| Some(*text) != self.last_filler.as_ref())
+        after.iter().chain(before).find(|text| Some(*text) != self.fillers.last.as_ref())
     }
 
     /// Has the next phrase synthesised.
     pub(super) fn prepare_filler(&mut self) {
         let Some(turn) = self.speaking.as_ref().map(|turn| turn.id) else { return };
         let Some(text) = self.next_filler().cloned() else { return };
-        let id = ClauseId { turn, index: FIRST_INDEX + self.fillers };
+        let id = ClauseId { turn, index: FIRST_INDEX + self.fillers.begun };
         let cancelled = Arc::<AtomicBool>::default();
         self.outputs.push_back(Output::Synthesize { id, text: text.clone(), cancelled: cancelled.clone() });
-        self.filler =
+        self.fillers.now =
             Some(Filler { id, text, playout: Playout::default(), ready: false, began: false, cancelled });
     }
 
     /// Takes a step of synthesis. True if it belongs to a filler, wanted or not.
     pub(super) fn filler_speech(&mut self, id: ClauseId, piece: &mut Option<Piece>) -> bool {
         let ours = id.is_filler();
-        if let Some(filler) = self.filler.as_mut().filter(|f| ours && f.id == id) {
+        if let Some(filler) = self.fillers.now.as_mut().filter(|f| ours && f.id == id) {
             piece.take().into_iter().for_each(|piece| filler.speech(piece));
         }
         ours
     }
 
-    /// The next frame of the filler, if it is being said or may begin now.
+    /// The next frame of a filler, if one fades, is being said or may begin now.
     pub(super) fn filler_frame(&mut self) -> Option<Frame> {
+        if let Some(frame) = self.fillers.fading.take() {
+            return Some(frame);
+        }
         let thinking = self.speaking.as_ref().is_some_and(super::turn::BotTurn::is_thinking);
-        let filler = self.filler.as_mut().filter(|f| f.began || f.ready && thinking)?;
+        let filler = self.fillers.now.as_mut().filter(|f| f.began || f.ready && thinking)?;
         let frame = filler.playout.pull()?;
         if !std::mem::replace(&mut filler.began, true) {
             let (turn, text) = (filler.id.turn, filler.text.clone());
-            self.filled = Some(turn);
-            self.fillers += 1;
-            self.last_filler = Some(text.clone());
+            self.fillers.turn = Some(turn);
+            self.fillers.begun += 1;
+            self.fillers.last = Some(text.clone());
             self.event(EventKind::Filled { turn, text });
         }
         Some(frame)
@@ -118,21 +148,21 @@ impl Call {
 
     /// True while one is being said.
     pub(super) fn is_filling(&self) -> bool {
-        self.filler.as_ref().is_some_and(|f| f.began && !f.is_over())
+        self.fillers.now.as_ref().is_some_and(|f| f.began && !f.is_over())
     }
 
     /// The turn that it belonged to is gone: it ends within a frame, without a click.
     pub(super) fn drop_filler(&mut self) {
-        if let Some(mut filler) = self.filler.take().filter(|f| f.began && !self.held) {
+        if let Some(mut filler) = self.fillers.now.take().filter(|f| f.began && !self.held) {
             filler.playout.pause();
-            self.fading = filler.playout.pull();
+            self.fillers.fading = filler.playout.pull();
         }
     }
 
     /// Forgets a filler that has been said, and one that came too late to be.
     fn end_filler(&mut self) {
         let thinking = self.speaking.as_ref().filter(|turn| turn.is_thinking()).map(|turn| turn.id);
-        self.filler.take_if(|f| f.is_over() || !f.began && thinking != Some(f.id.turn));
+        self.fillers.now.take_if(|f| f.is_over() || !f.began && thinking != Some(f.id.turn));
     }
 
     /// The mind has run out of time while a filler is being said: what follows waits for its end.

@@ -16,6 +16,7 @@ mod hear;
 mod interruption_tests;
 pub mod io;
 mod keys;
+mod level;
 pub mod listening;
 #[cfg(test)]
 mod manners_tests;
@@ -33,7 +34,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use self::event::{Disposition, Event, EventKind, LegId, TurnId};
-use self::filler::Filler;
+use self::filler::Fillers;
 use self::handoff::{Asking, Handoff};
 use self::hear::Pending;
 pub use self::io::{ClauseId, HearingId, Input, Output, SeatNews};
@@ -65,17 +66,9 @@ pub struct Call {
     /// The turn that is speculated while the caller may still go on.
     pending: Option<Pending>,
     /// What is said while the turn being spoken is thought of.
-    filler: Option<Filler>,
-    /// Fillers begun in this call.
-    fillers: usize,
-    /// The last of them, if nothing else has been said since.
-    last_filler: Option<String>,
+    fillers: Fillers,
     /// When a typed number was whole.
     number_typed: Option<Time>,
-    /// The turn that had the last of them.
-    filled: Option<TurnId>,
-    /// The last frame of a filler that was cut, fading.
-    fading: Option<Frame>,
     /// True while the turn being spoken is paused for the caller.
     barging_in: bool,
     /// How loud the caller speaks, dB relative to full scale, once known.
@@ -149,12 +142,8 @@ impl Call {
             rest: Rest::default(),
             rest_is_fresh: false,
             pending: None,
-            filler: None,
-            fillers: 0,
-            last_filler: None,
+            fillers: Fillers::default(),
             number_typed: None,
-            filled: None,
-            fading: None,
             barging_in: false,
             caller_level: None,
             far: None,

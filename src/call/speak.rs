@@ -84,7 +84,7 @@ impl Call {
         if self.held {
             return Frame::SILENCE;
         }
-        if let Some(frame) = self.fading.take().or_else(|| self.filler_frame()) {
+        if let Some(frame) = self.filler_frame() {
             return frame;
         }
         if let Some(turn) = &mut self.speaking {
@@ -242,7 +242,7 @@ impl Call {
             self.drop_filler();
             self.speaking = None;
             // Whoever was told to wait a moment must hear something.
-            if self.filled == Some(turn) && matches!(self.stage, Stage::Talking) {
+            if self.fillers.announced(turn) && matches!(self.stage, Stage::Talking) {
                 self.prompt_silent_caller();
             }
         }
@@ -250,7 +250,7 @@ impl Call {
 
     fn remember(&mut self, turn: &BotTurn, interrupted: bool) {
         let Some(began) = turn.began else { return };
-        self.last_filler = None;
+        self.fillers.something_said();
         let in_flight = if interrupted { self.settings.in_flight } else { std::time::Duration::ZERO };
         let text = turn.heard(in_flight);
         self.event(EventKind::BotSaid { turn: turn.id, text: text.clone(), interrupted, began });

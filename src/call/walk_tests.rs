@@ -167,7 +167,10 @@ impl Walk {
         let handoff = matches!(call.stage, Stage::Handoff(_));
         assert!(!set(Timer::NoInput) || call.speaking.is_none() && !call.held, "nobody is waited for");
         assert!(!set(Timer::Stalled) || call.speaking.is_some(), "nothing can be late");
-        assert!(!set(Timer::Filler) || call.speaking.is_some() && call.filler.is_none(), "nothing to fill");
+        assert!(
+            !set(Timer::Filler) || call.speaking.is_some() && call.fillers.now.is_none(),
+            "nothing to fill"
+        );
         assert!(!set(Timer::Keys) || call.is_typing(), "no digits were typed");
         assert!(
             !set(Timer::CallbackStore) || matches!(call.asking, Asking::Stored { .. }),
