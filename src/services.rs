@@ -423,11 +423,22 @@ impl Lexicon for TenantLexicon {
     fn likeness(&self, heard: &str, said: &str) -> f32 {
         /// Fewer syllables are alike by chance.
         const SHORTEST: usize = 3;
+        /// Of so many syllables, so many may be strangers at the ends.
+        const LONG: usize = 6;
+        const SPARE: usize = 2;
         let heard = sound::syllables(heard);
         if heard.len() < SHORTEST {
             return 0.0;
         }
-        sound::Sounds::of(said).find(&heard, 0.0).map_or(0.0, |found| found.similarity)
+        let said = sound::Sounds::of(said);
+        let part = |part: &[sound::Syllable]| {
+            let share = part.len() as f32 / heard.len() as f32;
+            said.find(part, 0.0).map_or(0.0, |found| found.similarity * share)
+        };
+        // An echo that begins or ends in what nobody said is one all the same.
+        let most = if heard.len() >= LONG { SPARE } else { 0 };
+        let ends = (0..=most).flat_map(|from| (0..=most - from).map(move |to| (from, to)));
+        ends.map(|(from, to)| part(&heard[from..heard.len() - to])).fold(0.0, f32::max)
     }
 }
 

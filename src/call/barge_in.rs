@@ -10,10 +10,16 @@ use serde::{Deserialize, Serialize};
 
 use super::settings::BargeIn;
 
-/// A final below this confidence, said over the bot, is taken for a cough.
-const TRUSTED_FINAL: f32 = 0.02;
-/// Words that always interrupt are looked for in anything above this: noise is hardly ever misheard as one of a few.
-const TRUSTED_INTERRUPT: f32 = 0.004;
+/// Words at and above this confidence were really said. Of what a recogniser finds in coughs and knocks, nothing comes near it.
+const TRUSTED: f32 = 0.3;
+/// Below this, one or two characters may be any sound of a listener; three are not.
+const LIKELY: f32 = 0.05;
+const SENTENCE: usize = 3;
+/// Unsure words were said all the same, whatever they were, if so much of the sound has a pitch. Coughs have up to 140 ms.
+const PITCHED: Duration = Duration::from_millis(150);
+/// One of the few words that always interrupt may be shorter, and less sure.
+const PITCHED_INTERRUPT: Duration = Duration::from_millis(100);
+const LIKELY_INTERRUPT: f32 = 0.004;
 /// A voice so far below the caller's own is somebody else's. People and televisions behind a caller are 15 to 20 dB below.
 const BELOW_CALLER_DB: f32 = 12.0;
 /// A voice below this is somebody else's as long as the caller's own is not known, in dB relative to full scale. Callers are
@@ -33,6 +39,8 @@ const TELLING: Duration = Duration::from_millis(300);
 pub struct Evidence {
     /// Speech in it, echo and pauses not counted.
     pub spoken: Duration,
+    /// As much of it as has a pitch: vowels do, coughs and knocks do not.
+    pub pitched: Duration,
     /// Since its last frame.
     pub silence: Duration,
     /// Its level, dB relative to full scale.
@@ -47,6 +55,8 @@ pub struct Evidence {
     pub content: bool,
     /// There are words at all.
     pub words: bool,
+    /// Characters in them, or words in a spaced script.
+    pub length: usize,
     /// Its words as they are now say something, though they may still change.
     pub guess: bool,
     /// Partials that found none.
@@ -101,6 +111,8 @@ pub struct Why {
     pub because: Because,
     /// Speech in it, milliseconds.
     pub spoken_ms: u64,
+    /// As much of it as has a pitch.
+    pub pitched_ms: u64,
     /// Its level, dB relative to full scale.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loudness_db: Option<i32>,
@@ -115,8 +127,11 @@ pub struct Why {
 impl Evidence {
     /// The verdict under these rules.
     pub fn judge(&self, rules: &BargeIn) -> Verdict {
-        let confidence = self.confidence.unwrap_or(1.0);
-        if self.interrupt && confidence >= TRUSTED_INTERRUPT {
+        let sure = |least| self.confidence.is_some_and(|confidence| confidence >= least);
+        // What partials agree on is likely.
+        let likely = |least| self.confidence.is_none_or(|confidence| confidence >= least);
+        if self.interrupt && (sure(TRUSTED) || likely(LIKELY_INTERRUPT) && self.pitched >= PITCHED_INTERRUPT)
+        {
             return Verdict::Confirm(Because::Interrupt);
         }
         if self.is_far() {
@@ -126,7 +141,12 @@ impl Evidence {
                 Verdict::Resume(Because::Far)
             };
         }
-        if self.content && confidence >= TRUSTED_FINAL {
+        let said = if self.length >= SENTENCE {
+            sure(LIKELY) || self.pitched >= PITCHED
+        } else {
+            sure(TRUSTED) || likely(LIKELY) && self.pitched >= PITCHED
+        };
+        if self.content && said {
             return Verdict::Confirm(Because::Words);
         }
         // Nobody who only listens speaks for so long.
@@ -167,6 +187,7 @@ impl Evidence {
         Why {
             because,
             spoken_ms: self.spoken.as_millis() as u64,
+            pitched_ms: self.pitched.as_millis() as u64,
             loudness_db: Some(self.loudness.round() as i32),
             caller_db: self.caller.map(|db| db.round() as i32),
             confidence: self.confidence,
@@ -186,7 +207,13 @@ mod tests {
 
     /// A caller at an ordinary level, half a second into speaking.
     fn speaking() -> Evidence {
-        Evidence { spoken: Duration::from_millis(500), loudness: -26.0, ..Evidence::default() }
+        Evidence {
+            spoken: Duration::from_millis(500),
+            pitched: Duration::from_millis(300),
+            loudness: -26.0,
+            length: 4,
+            ..Evidence::default()
+        }
     }
 
     fn judge(evidence: Evidence) -> Verdict {
@@ -197,15 +224,32 @@ mod tests {
     fn a_word_that_always_interrupts_wins_however_unsure_or_far() {
         let said = Evidence { interrupt: true, words: true, confidence: Some(0.006), ..speaking() };
         assert_eq!(judge(said), Verdict::Confirm(Because::Interrupt));
+        let cough = Evidence { pitched: Duration::from_millis(40), ..said };
+        assert_eq!(
+            judge(cough),
+            Verdict::Reject(Because::Backchannel),
+            "等等 is what some coughs are heard as"
+        );
         assert_eq!(judge(Evidence { loudness: -50.0, ..said }), Verdict::Confirm(Because::Interrupt));
     }
 
     #[test]
-    fn content_interrupts_before_the_final_is_there_and_doubtful_content_does_not() {
+    fn content_interrupts_before_the_final_is_there_and_what_a_cough_is_heard_as_does_not() {
         let said = Evidence { content: true, words: true, ..speaking() };
         assert_eq!(judge(said), Verdict::Confirm(Because::Words));
-        let doubtful = Evidence { confidence: Some(0.01), ..said };
-        assert_eq!(judge(doubtful), Verdict::Reject(Because::Doubtful));
+        let cough = Evidence { pitched: Duration::from_millis(40), confidence: Some(0.02), ..said };
+        assert_eq!(judge(cough), Verdict::Reject(Because::Doubtful));
+        let whispered = Evidence { confidence: Some(0.4), ..cough };
+        assert_eq!(judge(whispered), Verdict::Confirm(Because::Words), "the words are sure");
+    }
+
+    #[test]
+    fn unsure_words_interrupt_if_they_are_many_and_spoken_with_a_voice() {
+        let unsure = Evidence { content: true, words: true, confidence: Some(0.002), ..speaking() };
+        assert_eq!(judge(unsure), Verdict::Confirm(Because::Words));
+        let short = Evidence { length: 2, ..unsure };
+        assert_eq!(judge(short), Verdict::Reject(Because::Doubtful), "a listener's 对对 may be heard so");
+        assert_eq!(judge(Evidence { confidence: Some(0.1), ..short }), Verdict::Confirm(Because::Words));
     }
 
     #[test]

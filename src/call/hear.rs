@@ -167,7 +167,10 @@ impl Call {
     pub(super) fn speculate(&mut self) {
         let Some(utterance) = self.listening.utterance() else { return };
         let Some(transcript) = utterance.transcript.clone().filter(|t| !t.text.is_empty()) else { return };
-        if self.barging_in || self.is_mere_backchannel(&transcript.text) || self.is_side_talk(utterance) {
+        if self.barging_in
+            || self.is_mere_backchannel(&transcript.text)
+            || (self.is_bot_heard() && !self.interrupts(utterance))
+        {
             return;
         }
         let answered = Answered {
@@ -244,24 +247,34 @@ impl Call {
         let (words, sure) = (utterance.words(), utterance.sure_words());
         Evidence {
             spoken: utterance.spoken(),
+            pitched: utterance.pitched(),
             silence: self.now.saturating_since(utterance.last_speech),
             loudness: utterance.loudness(),
             caller: self.caller_level,
             confidence: utterance.transcript.as_ref().map(|t| t.confidence),
             interrupt: self.settings.lexicon.is_interrupt(&words),
             // A guess that the next partial may take back does not cut the bot short.
-            content: self.is_content(&sure) && !self.is_piece_of_own_words(&sure),
+            content: (self.is_content(&sure) || self.is_sure_character(utterance))
+                && !self.is_piece_of_own_words(&sure),
             guess: self.is_content(&words) && !self.is_piece_of_own_words(&words),
             words: !words.is_empty(),
+            length: content_length(&words),
             wordless: utterance.wordless_partials(),
         }
+    }
+
+    fn is_bot_heard(&self) -> bool {
+        self.speaking.as_ref().is_some_and(|turn| turn.began.is_some())
+    }
+
+    fn interrupts(&self, utterance: &Utterance) -> bool {
+        matches!(self.evidence(utterance).judge(&self.settings.barge_in), Verdict::Confirm(_))
     }
 
     /// Somebody far from the telephone speaks while the bot does.
     fn is_side_talk(&self, utterance: &Utterance) -> bool {
         let far = || self.evidence(utterance).judge(&self.settings.barge_in);
-        self.speaking.as_ref().is_some_and(|turn| turn.began.is_some())
-            && matches!(far(), Verdict::Resume(Because::Far) | Verdict::Reject(Because::Far))
+        self.is_bot_heard() && matches!(far(), Verdict::Resume(Because::Far) | Verdict::Reject(Because::Far))
     }
 
     /// Looks for the bot's own voice in the next frame. True if there is nothing else in it.
@@ -270,8 +283,8 @@ impl Call {
         let echo = self.echo.hear(frame);
         if let Some(path) = self.echo.path().filter(|_| !known) {
             tracing::debug!(delay = ?path.delay, loss_db = path.loss_db, "the line has an echo");
-            // What began before it was known is it.
-            if self.barging_in {
+            // What began before it was known is it, unless somebody is louder now.
+            if self.barging_in && echo {
                 let why = self.listening.utterance().map(|u| self.evidence(u).why(Because::Echo));
                 self.listening.discard();
                 self.reject_barge_in("", why.unwrap_or_else(|| Because::Echo.into()));
@@ -401,6 +414,18 @@ impl Call {
     /// A backchannel while the bot speaks and has asked nothing.
     fn is_mere_backchannel(&self, words: &str) -> bool {
         self.speaking.is_some() && !self.is_content(words)
+    }
+
+    /// One character that was heard well, and is nothing that a listener says. (A hum is heard as a letter.)
+    fn is_sure_character(&self, utterance: &Utterance) -> bool {
+        const SURE: f32 = 0.6;
+        utterance.transcript.as_ref().is_some_and(|said| {
+            let mut characters = said.text.chars();
+            said.confidence >= SURE
+                && characters.next().is_some_and(|c| c.is_alphabetic() && !c.is_ascii())
+                && characters.next().is_none()
+                && !self.settings.lexicon.is_backchannel(&said.text)
+        })
     }
 
     fn is_content(&self, words: &str) -> bool {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::barge_in::Because;
 use super::event::EventKind;
-use super::tests::{Rig, settings};
+use super::tests::{Rig, settings, sung};
 use super::{Input, Output, Phrases, Settings};
 use crate::media::{FRAME, FRAME_TIME, Frame};
 use crate::tts::Piece;
@@ -28,7 +28,7 @@ fn voice(rig: &mut Rig, words: &str, amplitude: i16, millis: u64) {
     rig.words.insert(rig.said, words.into());
     for _ in 0..millis / FRAME_TIME.as_millis() as u64 {
         rig.now = rig.now + FRAME_TIME;
-        rig.input(Input::Tick { caller: Frame([amplitude; FRAME]), seat: None });
+        rig.input(Input::Tick { caller: sung(amplitude), seat: None });
     }
 }
 

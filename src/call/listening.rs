@@ -10,6 +10,7 @@ use super::level::{Level, Noise};
 use crate::asr::stream::{self, Agreement, Hypothesis};
 use crate::asr::{Times, Transcript};
 use crate::clock::Time;
+use crate::media::periodicity::{PERIODIC, Periodicity};
 use crate::media::{FRAME, FRAME_TIME, Frame, RATE};
 
 /// Tells speech from the rest, frame by frame.
@@ -108,6 +109,7 @@ pub struct Utterance {
     settled: Vec<Transcript>,
     voiced: u32,
     voiced_in_a_row: u32,
+    pitched: u32,
     /// Samples before `audio`: those that were settled.
     offset: usize,
     agreement: Agreement,
@@ -127,6 +129,11 @@ impl Utterance {
     /// Speech in it, pauses not counted.
     pub fn spoken(&self) -> Duration {
         FRAME_TIME * self.voiced
+    }
+
+    /// As much of it as has a pitch.
+    pub fn pitched(&self) -> Duration {
+        FRAME_TIME * self.pitched
     }
 
     /// The present stretch with its pre-roll, and at most 300 ms of silence at its end.
@@ -229,6 +236,7 @@ pub struct Listening {
     habit: Habit,
     utterance: Option<Utterance>,
     noise: Noise,
+    periodicity: Periodicity,
 }
 
 /// How long this caller pauses within a turn.
@@ -265,6 +273,7 @@ impl Listening {
             habit: Habit::default(),
             utterance: None,
             noise: Noise::default(),
+            periodicity: Periodicity::default(),
         }
     }
 
@@ -277,6 +286,7 @@ impl Listening {
         if probability < QUIET && !echo {
             self.noise.push(frame);
         }
+        self.periodicity.push(frame);
         match &mut self.utterance {
             None => self.wait_for_onset(now, frame, probability),
             Some(utterance) => {
@@ -286,6 +296,7 @@ impl Listening {
                 if probability >= self.hearing.sustain {
                     utterance.level.push(frame);
                     utterance.voiced += 1;
+                    utterance.pitched += u32::from(self.periodicity.now() >= PERIODIC);
                     utterance.voiced_in_a_row += 1;
                     let resumed = utterance.final_asked && utterance.voiced_in_a_row >= RESUME_FRAMES;
                     if !utterance.final_asked || resumed {
@@ -431,6 +442,7 @@ impl Listening {
             settled: Vec::new(),
             voiced: ONSET_FRAMES,
             voiced_in_a_row: ONSET_FRAMES,
+            pitched: 0,
             offset: 0,
             agreement: Agreement::default(),
             partial: None,

@@ -124,6 +124,12 @@ pub(super) fn settings(seats: &[&str]) -> Settings {
     }
 }
 
+/// 20 ms of a voice: a square wave of 200 Hz.
+pub(super) fn sung(amplitude: i16) -> Frame {
+    const HALF: usize = 40;
+    Frame(std::array::from_fn(|i| if i / HALF % 2 == 0 { amplitude } else { -amplitude }))
+}
+
 /// A call, its scripted surroundings and everything that came out of it.
 pub(super) struct Rig {
     pub(super) call: Call,
@@ -226,7 +232,7 @@ impl Rig {
     }
 
     pub(super) fn ticks(&mut self, voiced: bool, time: Duration) {
-        let frame = if voiced { Frame([500; FRAME]) } else { Frame::SILENCE };
+        let frame = if voiced { sung(500) } else { Frame::SILENCE };
         for _ in 0..time.as_millis() / FRAME_TIME.as_millis() {
             self.now = self.now + FRAME_TIME;
             let seat = self.seat_on.then_some(Frame([300; FRAME]));
@@ -425,7 +431,7 @@ fn a_request_for_a_person_is_bridged_after_the_seat_accepts() {
     assert!(rig.has(|k| matches!(k, EventKind::Bridged)));
     assert_eq!(rig.to_caller.last(), Some(&Frame([300; FRAME])), "the caller hears the seat");
     rig.ticks(true, FRAME_TIME);
-    assert_eq!(rig.to_seat.last(), Some(&Frame([500; FRAME])), "the seat hears the caller");
+    assert_eq!(rig.to_seat.last(), Some(&sung(500)), "the seat hears the caller");
     rig.input(Input::CallerGone { dead_line: false });
     assert_eq!(rig.disposition(), Some(Disposition::Transferred));
     assert!(rig.outputs.iter().any(|o| matches!(o, Output::HangUpSeat)), "the seat must be released");

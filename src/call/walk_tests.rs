@@ -10,7 +10,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
 use super::event::{EventKind, HandoffOutcome, LegId, TurnId};
-use super::tests::{Loudness, settings};
+use super::tests::{Loudness, settings, sung};
 use super::timers::Timer;
 use super::{Asking, Call, Input, Output, SeatNews, Stage};
 use crate::asr::{self, Transcript};
@@ -203,7 +203,7 @@ impl Walk {
                 self.drain();
             }
         }
-        let caller = if self.voiced { Frame([500; FRAME]) } else { Frame::SILENCE };
+        let caller = if self.voiced { sung(500) } else { Frame::SILENCE };
         self.call.handle(self.now, Input::Tick { caller, seat: None });
         self.drain();
         self.check();

@@ -38,7 +38,7 @@ impl Lexicon {
     /// cough or a breath has no words.
     pub fn is_backchannel(&self, text: &str) -> bool {
         let text = normalize(text);
-        if text.chars().count() > 12 {
+        if text.chars().count() > 16 {
             return false;
         }
         let mut rest = text.as_str();
@@ -79,6 +79,9 @@ impl Lexicon {
     }
 }
 
+/// Mean likeness of the syllables of a misheard listening sound: with one of two the same, the other keeps its vowel.
+const ALIKE: f32 = 0.65;
+
 /// True if `text` holds `word`, but not as the end of a question like 是不是 or 要不要.
 fn says(text: &str, word: &str) -> bool {
     text.match_indices(word).any(|(at, _)| {
@@ -87,14 +90,21 @@ fn says(text: &str, word: &str) -> bool {
     })
 }
 
-/// What follows `word` in `text`, if `text` begins with other characters of the same sound that are no word themselves.
+/// What follows `word` in `text`, if `text` begins with other characters that sound the same, or like it but for one of two, and
+/// that are no word themselves (号的 for 好的, 桂对 for 对对).
 fn sounded<'a>(text: &'a str, word: &Phrase) -> Option<&'a str> {
     let length = word.syllables().len();
     let end = text.char_indices().nth(length).map_or(text.len(), |(at, _)| at);
     let (begin, after) = text.split_at(end);
+    let sounds = Sounds::of(begin);
+    let alike = || {
+        let one_is = sounds.syllables().iter().zip(word.syllables()).any(|(a, b)| a == b);
+        one_is && sounds.find(word.syllables(), ALIKE).is_some()
+    };
     let same = length >= 2
         && word.text().chars().count() == length
-        && Sounds::of(begin).syllables() == word.syllables()
+        && sounds.syllables().len() == length
+        && alike()
         && !jieba().cut(begin, false).iter().any(|w| w.word.chars().count() > 1);
     same.then_some(after)
 }
@@ -127,6 +137,9 @@ mod tests {
             "嗯，知道了",
             "之道了",
             "号的号的",
+            "桂对",
+            "亏对",
+            "that's correct",
             "",
             "uh huh",
             "Yes, okay.",

@@ -1,6 +1,7 @@
 //! Plain DSP on plain samples: frames, resampling, voice activity, levels. No sockets, no clock, no tasks.
 
 pub mod echo;
+pub mod periodicity;
 pub mod resample;
 pub mod vad;
 pub mod wire;
