@@ -1,4 +1,4 @@
-//! One utterance through whisper.cpp, on one thread: cut to the context, decode greedily, judge.
+//! One utterance through whisper.cpp, on one thread: cut to the context, decode greedily, think again, judge.
 
 use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
@@ -12,8 +12,9 @@ use whisper_rs::{FullParams, SamplingStrategy, WhisperContext, WhisperState};
 use super::confidence::{Calibration, Evidence, Step, agreement};
 use super::ggml::Header;
 use super::pool::{Decode, Heard};
-use super::text::{Piece, merge, repetition};
-use super::{Error, Times, Transcript, times};
+use super::search::{Choice, Path, reconsider};
+use super::text::{Piece, drones, merge, repetition};
+use super::{Error, Purpose, Times, Transcript, times};
 use crate::media::RATE;
 
 /// Shortest audio that whisper.cpp can take: 100 ms. Below 200 samples it reads out of bounds.
@@ -84,7 +85,7 @@ impl Decoder {
     pub(super) fn warm_up(&mut self) -> Result<(), Error> {
         let tone: Vec<f32> = (0..RATE / 2).map(|i| 0.01 * (i as f32 * 0.1).sin()).collect();
         let context = self.model.audio_context(tone.len());
-        self.pass(&tone, context, "en", &AtomicBool::new(false)).map(drop)
+        self.pass(&tone, context, "en", Purpose::Final, &AtomicBool::new(false)).map(drop)
     }
 
     fn parameters(&mut self, language: &'static str) -> Result<FullParams<'static, 'static>, Error> {
@@ -126,6 +127,7 @@ impl Decoder {
         audio: &[f32],
         audio_context: c_int,
         language: &'static str,
+        purpose: Purpose,
         abort: &AtomicBool,
     ) -> Result<Pass, Error> {
         let mut parameters = self.parameters(language)?;
@@ -133,7 +135,8 @@ impl Decoder {
         let mut listener = Listener::new(&model);
         parameters.set_audio_ctx(audio_context);
         let seconds = audio.len() as f32 / RATE as f32;
-        parameters.set_max_tokens((seconds * TOKENS_A_SECOND) as c_int + 16);
+        let longest = (seconds * TOKENS_A_SECOND) as usize + 16;
+        parameters.set_max_tokens(longest as c_int);
         if !model.prompt.is_empty() {
             parameters.set_tokens(&model.prompt);
         }
@@ -172,13 +175,72 @@ impl Decoder {
             pieces.truncate(keep);
             looped = true;
         }
-        Ok(Pass { pieces, steps: listener.steps, no_speech: listener.no_speech, looped })
+        let steps = listener.choices.iter().map(|choice| choice.step).collect();
+        let pass = Pass { pieces, steps, no_speech: listener.no_speech, looped };
+        // Published models cost too much for each token more, and this was not measured with them.
+        if purpose == Purpose::Final && model.fitted() && !looped && !listener.cut {
+            return self.think_again(pass, listener, longest, abort);
+        }
+        Ok(pass)
+    }
+
+    /// Looks for a likelier utterance than the one that was decoded last. The network still holds the audio and the tokens.
+    fn think_again(
+        &mut self,
+        pass: Pass,
+        listener: Listener,
+        longest: usize,
+        abort: &AtomicBool,
+    ) -> Result<Pass, Error> {
+        let (end, prompt_length) = (listener.end, listener.prompt_length);
+        let tokens: Vec<_> = listener.choices.iter().map(|choice| choice.first).collect();
+        let mut held: Vec<c_int> = pass.pieces.iter().map(|piece| piece.id).collect();
+        // Not so if the text was broken off at its greatest length.
+        if !tokens.iter().map(|token| token.id).eq(held.iter().copied().chain([end])) {
+            return Ok(pass);
+        }
+        let taken = Path { tokens, choices: listener.choices };
+        let state = &mut self.state;
+        let mut failed = None;
+        let best = reconsider(taken.clone(), end, longest, &mut |ids| {
+            let shared = held.iter().zip(ids).take_while(|(a, b)| a == b).count().min(ids.len() - 1);
+            held.truncate(shared);
+            for (index, &id) in ids.iter().enumerate().skip(shared) {
+                if abort.load(Ordering::Relaxed) {
+                    return None;
+                }
+                // One at a time: whisper-rs shows the first row of logits only.
+                if let Err(error) = state.decode(&[id], prompt_length + index, 1) {
+                    failed = Some(error);
+                    return None;
+                }
+                held.push(id);
+            }
+            Choice::of(state.get_logits().ok()?, end)
+        });
+        if abort.load(Ordering::Relaxed) {
+            return Err(Error::Engine("aborted".into()));
+        }
+        if let Some(error) = failed {
+            return Err(Error::Engine(format!("whisper.cpp: {error}")));
+        }
+        if best == taken {
+            return Ok(pass);
+        }
+        let mut pieces = Vec::new();
+        for token in best.tokens.iter().filter(|token| token.id != end) {
+            let bytes = self.model.context.token_to_bytes(token.id);
+            let bytes = bytes.map_err(|e| Error::Engine(format!("whisper.cpp: {e}")))?.to_vec();
+            pieces.push(Piece { id: token.id, bytes, probability: token.log.exp() });
+        }
+        let steps = best.choices.iter().map(|choice| choice.step).collect();
+        Ok(Pass { pieces, steps, ..pass })
     }
 }
 
 impl Decode for Decoder {
     fn decode(&mut self, heard: &Heard, abort: &AtomicBool) -> Result<Transcript, Error> {
-        let Heard { audio, language, earlier, .. } = heard;
+        let Heard { audio, language, earlier, purpose } = heard;
         if audio.len() < SHORTEST {
             return Err(Error::TooShort(audio.len()));
         }
@@ -191,9 +253,13 @@ impl Decode for Decoder {
             }
             let samples: Vec<f32> = chunk.iter().map(|&sample| f32::from(sample) / 32_768.0).collect();
             let context = self.model.audio_context(samples.len());
-            let mut pass = self.pass(&samples, context, language, abort)?;
+            let mut pass = self.pass(&samples, context, language, *purpose, abort)?;
             if !self.model.fitted() && pass.doubtful() && context < self.model.header.n_audio_ctx {
-                pass = self.pass(&samples, self.model.header.n_audio_ctx, language, abort)?;
+                let whole = self.model.header.n_audio_ctx;
+                pass = self.pass(&samples, whole, language, *purpose, abort)?;
+            }
+            if drones(&pass.pieces.iter().map(|piece| piece.id).collect::<Vec<_>>()) {
+                continue;
             }
             no_speech = no_speech.min(pass.no_speech);
             looped |= pass.looped;
@@ -256,7 +322,9 @@ struct Listener {
     no_speech: f32,
     /// The logits were no numbers.
     lost: bool,
-    steps: Vec<Step>,
+    /// The text was ended from here.
+    cut: bool,
+    choices: Vec<Choice>,
 }
 
 impl Listener {
@@ -274,7 +342,8 @@ impl Listener {
             prompt_length: prompt + if model.header.multilingual() { 4 } else { 2 },
             no_speech: 0.0,
             lost: false,
-            steps: Vec::new(),
+            cut: false,
+            choices: Vec::new(),
         }
     }
 
@@ -324,8 +393,9 @@ unsafe extern "C" fn listen(
     if end {
         logits.fill(f32::NEG_INFINITY);
         logits[listener.end as usize] = 0.0;
+        listener.cut = true;
     } else {
-        listener.steps.extend(Step::of(logits));
+        listener.choices.extend(Choice::of(logits, listener.end));
     }
 }
 

@@ -13,6 +13,7 @@ pub mod written;
 
 mod decode;
 mod pool;
+mod search;
 mod text;
 mod times;
 

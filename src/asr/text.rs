@@ -58,6 +58,14 @@ pub(super) fn repetition(ids: &[i32]) -> Option<usize> {
     None
 }
 
+/// Whether `ids` are what a decoder makes of music: a dozen tokens or more of which three in four are the same
+/// (五五五五五五六九五五五五五五二). No telephone number is that long, and in longer numbers no digit is that frequent.
+pub(super) fn drones(ids: &[i32]) -> bool {
+    const LONG: usize = 12;
+    let most = ids.iter().map(|id| ids.iter().filter(|other| *other == id).count()).max();
+    ids.len() >= LONG && most.is_some_and(|most| 4 * most >= 3 * ids.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,5 +112,22 @@ mod tests {
         assert_eq!(repetition(&[1, 2, 3].repeat(3)), None, "转人工转人工转人工");
         assert_eq!(repetition(&[4, 5, 8, 8, 8, 8, 8, 8, 8]), None, "a number with seven eights");
         assert_eq!(repetition(&[]), None);
+    }
+
+    #[test]
+    fn a_drone_is_told_from_numbers_with_many_of_one_digit() {
+        let ids = |text: &str| text.chars().map(|c| c as i32).collect::<Vec<_>>();
+        assert!(drones(&ids("五五五五五五六九五五五五五五二")), "heard in made music");
+        for number in [
+            "幺幺幺",
+            "八八八八八八",
+            "幺三八八八八八八八八八",
+            "四零零八八八八八八八",
+            "六二二二零二幺零零幺幺幺二二二二三三三",
+        ] {
+            assert!(!drones(&ids(number)), "{number} can be said");
+        }
+        assert!(!drones(&ids("喂喂喂听得到吗你好你好")));
+        assert!(!drones(&[]));
     }
 }
