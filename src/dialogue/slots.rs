@@ -12,6 +12,9 @@ pub fn yes_no(text: &str) -> Option<bool> {
     let mut rest = text.as_str();
     let mut answer = None;
     // Asking back is no answer.
+    if text.ends_with('吗') {
+        return None;
+    }
     for question in [
         "行不行",
         "好不好",
@@ -472,7 +475,8 @@ mod tests {
             assert_eq!(yes_no(text), Some(false), "{text} is a no");
         }
         assert_eq!((yes_no("队"), yes_no("号的")), (Some(true), Some(true)), "misheard, alone");
-        for text in ["我的车充不进电怎么办", "什么", "你好", "续航", "十", "车", "my car"] {
+        for text in ["我的车充不进电怎么办", "救援是收费吗", "什么", "你好", "续航", "十", "车", "my car"]
+        {
             assert_eq!(yes_no(text), None, "{text} is neither");
         }
     }
