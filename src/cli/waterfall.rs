@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use unicode_linebreak::linebreaks;
+
 use crate::call::endpointing::EndOfTurn;
 use crate::call::event::Timings;
 use crate::qa::width;
@@ -66,32 +68,21 @@ pub fn reasons(why: &EndOfTurn, because: &str) -> String {
     if strongest.is_empty() { over } else { format!("{over}: {}", strongest.join(", ")) }
 }
 
-/// `text` in lines of at most `columns` columns, broken at spaces and between Chinese characters, but not before a mark that
-/// ends something.
+/// `text` in lines of at most `columns` columns, broken where its script may be (UAX #14); a longer word stays whole.
 pub fn wrap(text: &str, columns: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    let mut may_break = 0;
-    let mut before = None;
-    for c in text.chars() {
-        let wide = |c: char| width(c.encode_utf8(&mut [0; 4])) > 1;
-        let apart = wide(c) || before.is_some_and(|before| before == ' ' || wide(before));
-        if apart && !"，。！？、；：）」”》".contains(c) {
-            may_break = line.len();
+    let mut lines = vec![String::new()];
+    let mut from = 0;
+    for (to, _) in linebreaks(text) {
+        let word = &text[from..to];
+        from = to;
+        if lines.last().is_some_and(|line| width(line) + width(word.trim_end()) > columns) {
+            lines.push(String::new());
         }
-        before = Some(c);
-        line.push(c);
-        if c != ' ' && width(&line) > columns {
-            let at = if may_break > 0 { may_break } else { line.len() - c.len_utf8() };
-            let rest = line.split_off(at);
-            lines.push(line.trim_end().to_owned());
-            line = rest;
-            may_break = 0;
+        if let Some(line) = lines.last_mut() {
+            line.push_str(word);
         }
     }
-    lines.push(line.trim_end().to_owned());
-    lines.retain(|line| !line.is_empty());
-    lines
+    lines.iter().map(|line| line.trim_end().to_owned()).filter(|line| !line.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -179,7 +170,7 @@ mod tests {
         assert_eq!(wrap("低温会影响续航，请预热", 10), ["低温会影响", "续航，请预", "热"]);
         assert_eq!(wrap("低温会影响，续航", 10), ["低温会影", "响，续航"], "no line begins with a comma");
         assert_eq!(wrap("预热battery", 8), ["预热", "battery"]);
-        assert_eq!(wrap("abcdefgh", 3), ["abc", "def", "gh"]);
+        assert_eq!(wrap("an abcdefgh", 3), ["an", "abcdefgh"], "a longer word stays whole");
         assert!(wrap("", 10).is_empty());
     }
 }
