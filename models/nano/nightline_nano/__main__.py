@@ -93,7 +93,7 @@ def endings(a):
 
 
 def endpointing(a):
-    """Run `nightline turns moments --out MOMENTS.jsonl` first."""
+    """Run `nightline turns moments SET.jsonl --out MOMENTS.jsonl` first, for each set."""
     from . import endpointing as trees
 
     trees.write(a.moments, ENDPOINTING / "weights.json")
@@ -137,7 +137,7 @@ def main():
     parser.add_argument("--shards", type=int, default=60, help=f"shards of {SHARD} utterances")
     parser.add_argument("--checkpoint", type=Path, help="checkpoint to export (average.pt of --out)")
     parser.add_argument("--format", choices=["q8_0", "q5_1"], default="q8_0")
-    parser.add_argument("--moments", type=Path, default=Path("moments.jsonl"), help="what `nightline turns moments` wrote")
+    parser.add_argument("--moments", type=Path, nargs="+", default=[Path("moments.jsonl")], help="what `nightline turns moments` wrote, a file for each set")
     parser.add_argument("--vad-steps", type=int, default=920, help="steps of 48 lines to train the voice detector")
     parser.add_argument("--vad-lines", type=int, default=2400, help="lines of 8 s to train it on")
     parser.add_argument("--tests", type=Path, default=Path("work/test"), help="folder of the test sets")

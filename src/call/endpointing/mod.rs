@@ -50,15 +50,17 @@ impl std::fmt::Debug for Watcher {
 }
 
 /// Least silence after a connective or a filler: nobody ends with one.
-const OPEN: Duration = Duration::from_millis(900);
+const OPEN: Duration = Duration::from_millis(1200);
 /// Most silence after complete words.
-const COMPLETE: Duration = Duration::from_millis(700);
-/// Most silence after a whole reply (是的, 转人工): whoever asked is waiting for just that.
-const WHOLE: Duration = Duration::from_millis(420);
-/// Most silence after a farewell, after which nothing comes: so long it may take to be heard whole.
+const COMPLETE: Duration = Duration::from_millis(1000);
+/// Most silence after a whole reply (是的): some go on to explain it.
+const REPLY: Duration = Duration::from_millis(560);
+/// Most silence after a whole request (转人工, 等一下): that is all that is wanted.
+const REQUEST: Duration = Duration::from_millis(420);
+/// Most silence after thanks or a farewell, after which nothing comes: so long it may take to be heard whole.
 const FAREWELL: Duration = Duration::from_millis(260);
 /// Shorter silences of a likely end are not even speculated on.
-const SPECULATE: Duration = Duration::from_millis(120);
+const SPECULATE: Duration = Duration::from_millis(100);
 
 impl Endpointing {
     /// Turns end after a silence from `least` to `most`, judged by the weights that are built in.
@@ -81,7 +83,8 @@ impl Endpointing {
     fn bounds(&self, words: &WordSigns) -> [Duration; 2] {
         let (least, most) = match words.because() {
             _ if words.farewell => (self.least, FAREWELL),
-            _ if words.whole => (self.least, WHOLE),
+            _ if words.request => (self.least, REQUEST),
+            _ if words.reply => (self.least, REPLY),
             Because::Complete => (self.least, COMPLETE),
             Because::Open => (OPEN, self.most),
             Because::Neutral | Because::HalfNumber => (self.least, self.most),

@@ -23,9 +23,11 @@ pub struct WordSigns {
     pub missing: u8,
     /// The number that was begun is complete.
     pub number_complete: bool,
-    /// They are a whole reply or request and nothing else: 是的, 不用了, 转人工.
-    pub whole: bool,
-    /// They end in a farewell, after which nothing comes.
+    /// They are a whole reply and nothing else: 是的, 不用了.
+    pub reply: bool,
+    /// They are a whole request and nothing else: 转人工, 等一下.
+    pub request: bool,
+    /// They end in thanks or a farewell, or say that nothing more is wanted: nothing comes after it.
     pub farewell: bool,
     /// A reply of up to three characters to a yes-or-no question.
     pub short_reply: bool,
@@ -77,13 +79,15 @@ pub fn read(words: &str, expect: Expect) -> WordSigns {
     let lower = words.to_lowercase();
     let ends_in = |list: &[&str]| list.iter().any(|ending| ends_in_word(&lower, ending));
     let count = crate::asr::confidence::units(words).len();
+    let bare = lower.replace(['，', ',', '。', '.', ' '], "");
     let mut signs = WordSigns {
         ending_odds: endings::odds(words),
         closed: words.ends_with(CLOSED) || ends_in(CLOSED_ENDINGS),
         filler: ends_in(FILLERS),
         open: ends_in(OPEN) || is_open_by_sound(words),
-        whole: is_whole(&lower.replace(['，', ',', '。', '.', ' '], "")),
-        farewell: is_farewell(words) || ends_in(FAREWELLS),
+        reply: REPLIES.holds(&bare),
+        request: REQUESTS.holds(&bare),
+        farewell: is_farewell(words) || ends_in(FAREWELLS) || DONE.holds(&bare),
         short_reply: expect == Expect::YesNo && (1..=3).contains(&count),
         expects_number: matches!(expect, Expect::Phone | Expect::Plate | Expect::Number),
         count,
@@ -91,13 +95,6 @@ pub fn read(words: &str, expect: Expect) -> WordSigns {
     };
     number(words, expect, &mut signs);
     signs
-}
-
-/// The same sound in other characters will do (好的在见), but not for a single one.
-fn is_whole(words: &str) -> bool {
-    let sounds = sound::syllables(words);
-    let alike = || WHOLE_SOUNDS.contains(&sounds);
-    WHOLE.contains(&words) || sounds.len() > 1 && sounds.len() == words.chars().count() && alike()
 }
 
 /// By sound: 再见 is heard as 在见 as well.
@@ -122,11 +119,31 @@ static CONNECTIVE_SOUNDS: LazyLock<Vec<Vec<Syllable>>> = LazyLock::new(|| {
     CONNECTIVES.iter().map(sounds).collect()
 });
 
-static FAREWELL_SOUNDS: LazyLock<[Vec<Syllable>; 2]> =
-    LazyLock::new(|| ["再见", "拜拜"].map(sound::syllables));
+static FAREWELL_SOUNDS: LazyLock<[Vec<Syllable>; 3]> =
+    LazyLock::new(|| ["再见", "拜拜", "谢谢"].map(sound::syllables));
 
-static WHOLE_SOUNDS: LazyLock<Vec<Vec<Syllable>>> =
-    LazyLock::new(|| WHOLE.iter().map(|whole| sound::syllables(whole)).collect());
+/// Whole turns.
+struct Turns {
+    words: &'static [&'static str],
+    sounds: Vec<Vec<Syllable>>,
+}
+
+impl Turns {
+    fn of(words: &'static [&'static str]) -> Self {
+        Self { words, sounds: words.iter().map(|whole| sound::syllables(whole)).collect() }
+    }
+
+    /// The same sound in other characters will do (号的 for 好的), but not for a single one.
+    fn holds(&self, words: &str) -> bool {
+        let sounds = sound::syllables(words);
+        let alike = || sounds.len() == words.chars().count() && self.sounds.contains(&sounds);
+        self.words.contains(&words) || sounds.len() > 1 && alike()
+    }
+}
+
+static REPLIES: LazyLock<Turns> = LazyLock::new(|| Turns::of(WHOLE_REPLIES));
+static REQUESTS: LazyLock<Turns> = LazyLock::new(|| Turns::of(WHOLE_REQUESTS));
+static DONE: LazyLock<Turns> = LazyLock::new(|| Turns::of(NOTHING_MORE));
 
 /// What is missing of a number that was announced, asked for, or begun.
 fn number(words: &str, expect: Expect, signs: &mut WordSigns) {
@@ -273,8 +290,8 @@ const CLOSED_ENDINGS: &[&str] = &[
 ];
 /// Last words in English; those in Chinese are known by their sound.
 const FAREWELLS: &[&str] = &["bye", "goodbye"];
-/// Whole turns, as callers say them, without spaces.
-const WHOLE: &[&str] = &[
+/// Whole replies, as callers say them, without spaces. Some go on to explain.
+const WHOLE_REPLIES: &[&str] = &[
     "对",
     "对的",
     "对对",
@@ -298,18 +315,20 @@ const WHOLE: &[&str] = &[
     "不用了",
     "不需要",
     "没有",
-    "没有了",
-    "没了",
     "有",
     "有的",
     "嗯对",
     "嗯好的",
-    "谢谢",
-    "好的谢谢",
-    "再见",
-    "拜拜",
-    "好的再见",
-    "谢谢再见",
+    "yes",
+    "no",
+    "yesplease",
+    "okay",
+];
+/// Whole requests, after which nobody goes on.
+const WHOLE_REQUESTS: &[&str] = &[
+    "你好",
+    "您好",
+    "喂",
     "等一下",
     "等等",
     "停",
@@ -318,22 +337,24 @@ const WHOLE: &[&str] = &[
     "人工",
     "人工客服",
     "转人工客服",
-    "你好",
-    "您好",
-    "喂",
-    "yes",
-    "no",
-    "yesplease",
-    "nothankyou",
-    "nothanks",
-    "okay",
-    "thanks",
-    "thankyou",
-    "bye",
-    "goodbye",
     "stop",
     "agent",
     "hello",
+];
+/// Whole turns of callers who want nothing more.
+const NOTHING_MORE: &[&str] = &[
+    "没有了",
+    "没了",
+    "没有别的了",
+    "没别的了",
+    "没有其他的了",
+    "没事了",
+    "就这些",
+    "就这样",
+    "nothankyou",
+    "nothanks",
+    "thankyou",
+    "thanks",
 ];
 /// Words that announce a mobile number.
 const PHONE_FOLLOWS: &[&str] =
@@ -411,14 +432,13 @@ mod tests {
 
     #[test]
     fn a_whole_reply_is_known_as_one() {
-        for words in ["是的", "不用了，谢谢再见"] {
-            assert_eq!(read(words, Expect::Open).whole, words == "是的", "{words}");
+        for words in ["是的", "号的", "Yes, please."] {
+            assert!(read(words, Expect::Open).reply, "{words}, by its sound if need be");
         }
-        assert!(
-            read("好的在见", Expect::Open).whole && !read("队", Expect::Open).whole,
-            "by sound, if long enough"
-        );
-        assert!(read("No, thank you.", Expect::YesNo).whole && !read("是我爱人的车", Expect::YesNo).whole);
+        for words in ["队", "是我爱人的车", "转人工", "没有了谢谢"] {
+            assert!(!read(words, Expect::YesNo).reply, "{words}");
+        }
+        assert!(read("专人工", Expect::Open).request && !read("帮我转人工好吗", Expect::Open).request);
     }
 
     #[test]
@@ -434,7 +454,9 @@ mod tests {
 
     #[test]
     fn a_farewell_is_known_by_its_sound() {
-        for words in ["好的再见", "好的在见", "谢谢，拜拜", "ok, bye"] {
+        for words in
+            ["好的再见", "好的在见", "谢谢，拜拜", "没有了谢谢", "没有别的了", "ok, bye", "No, thank you."]
+        {
             assert!(read(words, Expect::Open).farewell, "{words}");
         }
         for words in ["再见到你", "maybe", "见", ""] {
