@@ -127,7 +127,7 @@ pub(super) fn settings(seats: &[&str]) -> Settings {
 /// 20 ms of a voice: a square wave of 200 Hz.
 pub(super) fn sung(amplitude: i16) -> Frame {
     const HALF: usize = 40;
-    Frame(std::array::from_fn(|i| if i / HALF % 2 == 0 { amplitude } else { -amplitude }))
+    Frame(std::array::from_fn(|i| if (i / HALF).is_multiple_of(2) { amplitude } else { -amplitude }))
 }
 
 /// A call, its scripted surroundings and everything that came out of it.

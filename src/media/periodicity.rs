@@ -33,7 +33,7 @@ impl Periodicity {
         self.recent.copy_within(FRAME / 2.., 0);
         let new = &mut self.recent[WINDOW - FRAME / 2..];
         for (sample, pair) in new.iter_mut().zip(frame.0.chunks_exact(2)) {
-            *sample = ((i32::from(pair[0]) + i32::from(pair[1])) / 2) as i16;
+            *sample = i16::midpoint(pair[0], pair[1]);
         }
     }
 

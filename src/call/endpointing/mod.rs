@@ -52,7 +52,7 @@ impl std::fmt::Debug for Watcher {
 /// Least silence after a connective or a filler: nobody ends with one.
 const OPEN: Duration = Duration::from_millis(1200);
 /// Most silence after complete words.
-const COMPLETE: Duration = Duration::from_millis(1000);
+const COMPLETE: Duration = Duration::from_secs(1);
 /// Most silence after a whole reply (是的): some go on to explain it.
 const REPLY: Duration = Duration::from_millis(560);
 /// Most silence after a whole request (转人工, 等一下): that is all that is wanted.
