@@ -30,6 +30,8 @@ const OWN_VOICE: f32 = 0.72;
 const ECHO_AROUND: usize = 16;
 /// Within this time after its last frame, speech counts as going on.
 const STILL_SPEAKING: Duration = Duration::from_millis(120);
+/// Silence after which what was said over the bot is recognised as a whole.
+const WHOLE_SOUND: Duration = Duration::from_millis(120);
 /// A final is wanted this long after it was asked for.
 const FINAL_DEADLINE: Duration = Duration::from_millis(150);
 /// A partial is wanted this long after it was asked for.
@@ -115,7 +117,10 @@ impl Call {
     }
 
     fn ask_for_words(&mut self) {
-        let purpose = if self.listening.wants_final(self.now, self.settings.endpointing.speculate) {
+        let speculate = self.settings.endpointing.speculate;
+        // The bot is paused, so nothing is gained by haste; short words are heard better with their end.
+        let silence = if self.barging_in { speculate.max(WHOLE_SOUND) } else { speculate };
+        let purpose = if self.listening.wants_final(self.now, silence) {
             Purpose::Final
         } else if self.listening.wants_partial() {
             Purpose::Partial
