@@ -140,7 +140,7 @@ def loss_of(model, batch, ctc_weight, device):
 
 def adopt(model, vocabulary, path):
     """Weights of an earlier checkpoint or of an exported file (its training aid lies beside it, or begins anew); rows of ids and units
-    are matched by what they stand for."""
+    are matched by what they stand for. Layers that it lacks begin as ones that change nothing."""
     if ".bin" in Path(path).name:
         state = {name: torch.from_numpy(a) for name, a in export.read(path).items()}
         table = "decoder.token_embedding.weight"
@@ -156,6 +156,9 @@ def adopt(model, vocabulary, path):
         old = torch.load(path, map_location="cpu", weights_only=False)
     state, mine = old["model"], model.state_dict()
     used, units = old["used"], old["units"]
+    for name in mine.keys() - state.keys():
+        if ".blocks." in name and name.split(".", 3)[3].startswith(("attn.out.", "cross_attn.out.", "mlp.2.")):
+            mine[name].zero_()
     for name, weight in state.items():
         if name == "decoder.token_embedding.weight":
             rows = [(vocabulary.index[t], i) for i, t in enumerate(used) if t in vocabulary.index]
@@ -178,7 +181,7 @@ def run(rank, world, a):
     if world > 1:
         dist.init_process_group("gloo", init_method=f"file://{a.out}/rendezvous", rank=rank, world_size=world)
     vocabulary = tokens.Vocabulary()
-    shape = SHAPE | dict(ids=len(vocabulary.used), units=len(vocabulary.units) + 1)
+    shape = SHAPE | dict(decoder_layers=a.decoder_layers, ids=len(vocabulary.used), units=len(vocabulary.units) + 1)
     model = Nano(shape).to(device)
     matrices = [p for n, p in model.named_parameters() if p.ndim > 1 and "embedding" not in n]
     others = [p for n, p in model.named_parameters() if not (p.ndim > 1 and "embedding" not in n)]
@@ -292,6 +295,7 @@ def arguments(parser):
     parser.add_argument("--focus", type=float, default=0.65, help="share of the time after which most of it is what callers say")
     parser.add_argument("--save-every", type=float, default=240, help="seconds between checkpoints")
     parser.add_argument("--adopt", type=Path, help="start from the weights of this checkpoint")
+    parser.add_argument("--decoder-layers", type=int, default=SHAPE["decoder_layers"], help="more than an adopted model has are added to it")
     parser.add_argument("--seed", type=int, default=1)
 
 
