@@ -345,7 +345,7 @@ impl Default for Seats {
 impl Default for Turns {
     fn default() -> Self {
         Self {
-            min_silence_ms: Millis(220),
+            min_silence_ms: Millis(200),
             max_silence_ms: Millis(1600),
             barge_in: true,
             barge_in_length_ms: Millis(2500),

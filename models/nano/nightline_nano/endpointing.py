@@ -9,7 +9,7 @@ import json
 import numpy as np
 
 FOLDS, TREES, DEPTH, RATE, LEAF = 5, 80, 4, 0.1, 40
-LEAST, MOST = 220, 1800  # ms, the limits of the server
+LEAST, MOST = 200, 1800  # ms, the limits of the server
 OPEN, COMPLETE = 1200, 1000  # ms, its bounds after a connective and after complete words
 GRID = 40  # ms: every second frame is enough
 IN_TIME = 370  # ms, the median delay that is spent on not cutting off: with the wire it stays below half a second

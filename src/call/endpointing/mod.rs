@@ -60,7 +60,7 @@ const REQUEST: Duration = Duration::from_millis(420);
 /// Most silence after thanks or a farewell, after which nothing comes: so long it may take to be heard whole.
 const FAREWELL: Duration = Duration::from_millis(260);
 /// Shorter silences of a likely end are not even speculated on.
-const SPECULATE: Duration = Duration::from_millis(100);
+const SPECULATE: Duration = Duration::from_millis(80);
 
 impl Endpointing {
     /// Turns end after a silence from `least` to `most`, judged by the weights that are built in.
@@ -109,7 +109,7 @@ impl Endpointing {
 
 impl Default for Endpointing {
     fn default() -> Self {
-        Self::new(Duration::from_millis(220), Duration::from_millis(1800))
+        Self::new(Duration::from_millis(200), Duration::from_millis(1800))
     }
 }
 
