@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::barge_in::Because;
 use super::event::EventKind;
-use super::tests::{Rig, settings, sung};
+use super::rig::{Rig, settings, sung};
 use super::{Input, Output, Phrases, Settings};
 use crate::media::{FRAME, FRAME_TIME, Frame};
 use crate::tts::Piece;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::event::{Disposition, EventKind, LegId};
-use super::tests::Rig;
+use super::rig::Rig;
 use super::{Input, Output, SeatNews};
 use crate::clock::Time;
 use crate::dialogue::{Act, Decision, Reason, Thought, Tier};
@@ -112,7 +112,7 @@ fn a_handoff_decided_while_the_bot_is_paused_is_still_announced_and_bridged() {
 
 /// A caller whose number the network did not give, while it is being asked for.
 fn asked_for_a_number() -> Rig {
-    let mut rig = Rig::with(super::tests::settings(&[]), None, true);
+    let mut rig = Rig::with(super::rig::settings(&[]), None, true);
     rig.listen();
     rig.press("0");
     rig.listen();
@@ -182,7 +182,7 @@ fn a_key_during_the_notice_acts_when_it_has_been_said() {
     rig.wait(100);
     rig.press("0");
     let asked = |rig: &Rig| rig.has(|k| matches!(k, EventKind::HandoffRequested { .. }));
-    let notice = 3 * super::tests::PER_CHAR / FRAME;
+    let notice = 3 * super::rig::PER_CHAR / FRAME;
     while !asked(&rig) {
         assert!(rig.to_caller.len() < 2 * notice, "the key was lost");
         rig.wait(20);
@@ -230,7 +230,7 @@ fn a_long_thought_is_filled_after_700_ms_and_the_answer_follows_the_filler_at_on
         let frames = &rig.to_caller[began..];
         let first = frames.iter().position(|f| *f != Frame::SILENCE).expect("sound");
         let sound = &frames[first..];
-        let length = filler.chars().count() * super::tests::PER_CHAR / FRAME;
+        let length = filler.chars().count() * super::rig::PER_CHAR / FRAME;
         assert!(sound[..length + 10].iter().all(|f| *f != Frame::SILENCE), "a gap after the filler");
         assert_eq!(sound[length].0[0], 1000, "the answer begins with its first character");
         rig.listen();

@@ -21,6 +21,8 @@ pub mod listening;
 #[cfg(test)]
 mod manners_tests;
 pub mod playout;
+#[cfg(test)]
+mod rig;
 pub mod settings;
 mod speak;
 #[cfg(test)]

@@ -10,7 +10,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
 use super::event::{EventKind, HandoffOutcome, LegId, TurnId};
-use super::tests::{Loudness, settings, sung};
+use super::rig::{Loudness, settings, sung};
 use super::timers::Timer;
 use super::{Asking, Call, Input, Output, SeatNews, Stage};
 use crate::asr::{self, Transcript};

@@ -1,0 +1,302 @@
+//! A call for tests, on virtual time, with scripted ears, mind and voice.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::endpointing::{Endpointing, Model};
+use super::event::{Disposition, EventKind, LegId};
+use super::listening::Hearing;
+use super::settings::BargeIn;
+use super::{Call, Input, Lexicon, Output, Phrases, Settings, VoiceActivity};
+use crate::asr::{self, Transcript};
+use crate::clock::Time;
+use crate::dialogue::{Act, Ask, Decision, Expect, Mind, Reason, Said, Thought, Tier, Who};
+use crate::media::{FRAME, FRAME_TIME, Frame};
+use crate::tts::Piece;
+
+/// Samples that a voice says per character.
+pub(super) const PER_CHAR: usize = 10 * FRAME;
+
+pub(super) struct Loudness;
+impl VoiceActivity for Loudness {
+    fn probability(&mut self, frame: &Frame) -> f32 {
+        if frame.0[0] == 0 { 0.0 } else { 1.0 }
+    }
+}
+
+struct Words;
+impl Lexicon for Words {
+    fn is_backchannel(&self, words: &str) -> bool {
+        words.chars().all(|c| "嗯对好哦".contains(c))
+    }
+    fn is_interrupt(&self, words: &str) -> bool {
+        words.contains("等一下")
+    }
+    fn likeness(&self, heard: &str, said: &str) -> f32 {
+        f32::from(heard.chars().count() >= 3 && said.contains(heard))
+    }
+}
+
+/// Answers by a table; what is not in it is repeated back.
+struct Scripted;
+impl Mind for Scripted {
+    fn think(&self, ask: Ask, mut sink: Box<dyn FnMut(Thought) + Send>) {
+        let text = ask.transcript.text.as_str();
+        let act =
+            match (ask.expect, text) {
+                (_, "转人工") => Act::Handoff(Reason::Requested),
+                (_, "再见") => Act::Goodbye,
+                (_, "继续") => Act::Continue,
+                (_, "旁人说话") => Act::Ignore,
+                (_, "嗯") if ask.expect == Expect::Open => Act::Ignore,
+                (Expect::YesNo, "好") => Act::Yes,
+                (Expect::YesNo, "不用") => Act::No,
+                (Expect::Time, "明天") => Act::When("明天".into()),
+                (Expect::Phone, digits) if digits.chars().all(|c| c.is_ascii_digit()) => {
+                    if digits.len() == 11 { Act::Phone(digits.into()) } else { Act::PhonePart(digits.into()) }
+                }
+                (_, "听不清") if ask.clarified => Act::Handoff(Reason::LowConfidence),
+                (_, "听不清") => Act::Clarify,
+                _ => Act::Answer,
+            };
+        match &act {
+            Act::Answer => {
+                sink(Thought::Clause(format!("关于{text}，")));
+                sink(Thought::Clause("这是一个回答。".into()));
+            }
+            Act::Clarify => sink(Thought::Clause("您是想问什么？".into())),
+            _ => {}
+        }
+        sink(Thought::Decided(Decision {
+            act,
+            confidence: 0.9,
+            sources: vec![],
+            tier: Tier::Light,
+            topic: if text == "等一下" { "smalltalk" } else { "test" }.into(),
+        }));
+    }
+    fn summarize(&self, history: &[Said], _: Reason, _: Option<&str>) -> String {
+        history.iter().filter(|s| s.who == Who::Caller).map(|s| s.text.as_str()).collect()
+    }
+}
+
+fn one(text: &str) -> Vec<String> {
+    vec![text.into()]
+}
+
+pub(super) fn settings(seats: &[&str]) -> Settings {
+    Settings {
+        hearing: Hearing::default(),
+        endpointing: Endpointing { model: Model::plain(), ..Endpointing::default() },
+        greeting_expects: Expect::Open,
+        barge_in: BargeIn::default(),
+        no_input: Duration::from_secs(7),
+        in_flight: Duration::from_millis(60),
+        seats: seats.iter().map(ToString::to_string).collect(),
+        seat_ring: Duration::from_secs(20),
+        seat_accept: Duration::from_secs(30),
+        thinking: Duration::from_secs(5),
+        phrases: Arc::new(Phrases {
+            notice: one("录音。"),
+            greeting: one("您好请讲。"),
+            no_input: vec!["还在吗？".into(), "听得到吗？".into()],
+            offer_person: one("要转人工吗？"),
+            thinking: vec!["稍等。".into(), "我查查。".into()],
+            handing_over: one("正在转接。"),
+            callback_offer: one("要回电吗？"),
+            callback_same_number: one("打{number}吗？"),
+            ask_phone: one("号码是多少？"),
+            ask_phone_rest: one("{number}，然后呢？"),
+            ask_keys_rest: one("请继续按。"),
+            ask_time: one("什么时间？"),
+            callback_booked: one("{when}会打{number}。"),
+            callback_failed: one("没记下。"),
+            callback_declined: one("好的。"),
+            seat_left: one("坐席已离开。"),
+            goodbye: one("再见。"),
+            apology: one("抱歉。"),
+            seat_keys: one("按一接听。"),
+        }),
+        lexicon: Arc::new(Words),
+        mind: Arc::new(Scripted),
+        comfort: Arc::from(vec![7_i16; FRAME]),
+    }
+}
+
+/// 20 ms of a voice: a square wave of 200 Hz.
+pub(super) fn sung(amplitude: i16) -> Frame {
+    const HALF: usize = 40;
+    Frame(std::array::from_fn(|i| if (i / HALF).is_multiple_of(2) { amplitude } else { -amplitude }))
+}
+
+/// A call, its scripted surroundings and everything that came out of it.
+pub(super) struct Rig {
+    pub(super) call: Call,
+    pub(super) now: Time,
+    /// What the recogniser will hear in the coming utterances.
+    pub(super) words: HashMap<u32, String>,
+    pub(super) said: u32,
+    pub(super) tts_works: bool,
+    pub(super) store_works: bool,
+    pub(super) late: VecDeque<(Time, Input)>,
+    pub(super) asr_delay: Duration,
+    pub(super) mind_delay: Duration,
+    pub(super) seat_on: bool,
+    pub(super) to_caller: Vec<Frame>,
+    pub(super) to_seat: Vec<Frame>,
+    pub(super) outputs: Vec<Output>,
+    pub(super) events: Vec<(Time, EventKind)>,
+}
+
+impl Rig {
+    pub(super) fn new(seats: &[&str]) -> Self {
+        Self::with(settings(seats), Some("13800138000"), true)
+    }
+
+    pub(super) fn with(settings: Settings, number: Option<&str>, tts_works: bool) -> Self {
+        let call = Call::new(settings, Box::new(Loudness), number.map(Into::into), Time::ZERO);
+        let mut rig = Self {
+            call,
+            now: Time::ZERO,
+            words: HashMap::new(),
+            said: 0,
+            tts_works,
+            store_works: true,
+            late: VecDeque::new(),
+            asr_delay: Duration::from_millis(100),
+            mind_delay: Duration::ZERO,
+            seat_on: false,
+            to_caller: vec![],
+            to_seat: vec![],
+            outputs: vec![],
+            events: vec![],
+        };
+        rig.drain();
+        rig
+    }
+
+    pub(super) fn input(&mut self, input: Input) {
+        self.call.handle(self.now, input);
+        self.drain();
+    }
+
+    pub(super) fn drain(&mut self) {
+        while let Some(output) = self.call.poll() {
+            match &output {
+                Output::Play { leg: LegId::Caller, frame } => self.to_caller.push(*frame),
+                Output::Play { leg: LegId::Seat, frame } => self.to_seat.push(*frame),
+                Output::Event(event) => self.events.push((event.at, event.kind.clone())),
+                Output::Transcribe { id, purpose, .. } => {
+                    let text = self.words.get(&id.utterance).cloned().unwrap_or_default();
+                    let result = if text == "故障" {
+                        Err(asr::Error::Engine("it broke".into()))
+                    } else {
+                        Ok(Transcript { text, confidence: 0.9, ..Transcript::default() })
+                    };
+                    let input = Input::Transcript { id: *id, purpose: *purpose, result };
+                    self.late.push_back((self.now + self.asr_delay, input));
+                }
+                Output::Think { turn, ask } => {
+                    let (tx, rx) = std::sync::mpsc::channel();
+                    Scripted.think((**ask).clone(), Box::new(move |t| tx.send(t).expect("the rig listens")));
+                    for thought in rx {
+                        self.late
+                            .push_back((self.now + self.mind_delay, Input::Thought { turn: *turn, thought }));
+                    }
+                }
+                Output::Synthesize { id, text, .. } if self.tts_works => {
+                    for i in 0..text.chars().count() {
+                        let samples = vec![1000 + i as i16; PER_CHAR];
+                        let piece = Piece::Audio { samples, span: i..i + 1 };
+                        self.late.push_back((self.now, Input::Speech { id: *id, piece }));
+                    }
+                    self.late.push_back((self.now, Input::Speech { id: *id, piece: Piece::Done }));
+                }
+                Output::BookCallback { .. } => {
+                    let result = if self.store_works { Ok(()) } else { Err("disk full".into()) };
+                    self.late.push_back((self.now, Input::CallbackStored { result }));
+                }
+                Output::HangUpSeat => self.seat_on = false,
+                _ => {}
+            }
+            if !matches!(output, Output::Play { .. }) {
+                self.outputs.push(output);
+            }
+        }
+        while let Some(i) = self.late.iter().position(|(at, _)| *at <= self.now) {
+            let (_, input) = self.late.remove(i).expect("it is there");
+            self.call.handle(self.now, input);
+            self.drain();
+        }
+    }
+
+    pub(super) fn ticks(&mut self, voiced: bool, time: Duration) {
+        let frame = if voiced { sung(500) } else { Frame::SILENCE };
+        for _ in 0..time.as_millis() / FRAME_TIME.as_millis() {
+            self.now = self.now + FRAME_TIME;
+            let seat = self.seat_on.then_some(Frame([300; FRAME]));
+            self.input(Input::Tick { caller: frame, seat });
+        }
+    }
+
+    pub(super) fn press(&mut self, keys: &str) {
+        for digit in keys.chars() {
+            self.input(Input::Dtmf { leg: LegId::Caller, digit });
+        }
+    }
+
+    pub(super) fn wait(&mut self, millis: u64) {
+        self.ticks(false, Duration::from_millis(millis));
+    }
+
+    pub(super) fn say(&mut self, words: &str, millis: u64) {
+        self.said += 1;
+        self.words.insert(self.said, words.into());
+        self.ticks(true, Duration::from_millis(millis));
+    }
+
+    /// Waits until the bot has said what it has to say: something within two seconds, then nothing for 600 ms.
+    pub(super) fn listen(&mut self) {
+        let mut silent = 0;
+        let mut spoke = false;
+        for i in 0..3000 {
+            self.wait(20);
+            let sound = self.to_caller.last().is_some_and(|f| *f != Frame::SILENCE);
+            spoke |= sound;
+            silent = if sound { 0 } else { silent + 1 };
+            if self.call.is_over() || spoke && silent > 30 || !spoke && i > 100 {
+                return;
+            }
+        }
+        panic!("the bot never stopped speaking; events: {:#?}", self.events);
+    }
+
+    pub(super) fn has(&self, wanted: impl Fn(&EventKind) -> bool) -> bool {
+        self.events.iter().any(|(_, kind)| wanted(kind))
+    }
+
+    /// Answers that were prepared for nothing.
+    pub(super) fn dropped(&self) -> usize {
+        self.events.iter().filter(|(_, kind)| matches!(kind, EventKind::AnswerDropped { .. })).count()
+    }
+
+    pub(super) fn said_by_bot(&self) -> Vec<(String, bool)> {
+        let said = self.events.iter().filter_map(|(_, kind)| match kind {
+            EventKind::BotSaid { text, interrupted, .. } => Some((text.clone(), *interrupted)),
+            _ => None,
+        });
+        said.collect()
+    }
+
+    pub(super) fn last_said(&self) -> String {
+        self.said_by_bot().pop().unwrap_or_default().0
+    }
+
+    pub(super) fn disposition(&self) -> Option<Disposition> {
+        self.events.iter().find_map(|(_, kind)| match kind {
+            EventKind::Ended { disposition } => Some(*disposition),
+            _ => None,
+        })
+    }
+}
