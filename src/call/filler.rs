@@ -1,9 +1,9 @@
 //! What the bot says while it thinks: 稍等，我查一下。
 //!
 //! When nothing of an answer is there [`PATIENCE`] after the end of the caller's turn was decided, one of the tenant's
-//! `thinking` phrases is said, and another for every [`AGAIN`] of silence after it. They go in turn, and
-//! the same one never comes twice in a row: a list of one is said once. A filler belongs to the turn whose answer it announces and goes with it: whoever speaks on withdraws
-//! both. It is said whole, and the answer follows it without a gap. It says nothing, so it is neither a part of the history nor
+//! `thinking` phrases is said, and another for every [`AGAIN`] of silence after it. They go in turn, and the same one never
+//! comes twice in a row: a list of one is said once. A filler belongs to the turn whose answer it announces and goes with it:
+//! whoever speaks on withdraws both. It is said whole, and the answer follows it without a gap. It says nothing, so it is neither a part of the history nor
 //! a beginning of the turn: latencies are measured to the answer itself.
 
 use std::sync::Arc;
