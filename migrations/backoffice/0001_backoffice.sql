@@ -34,11 +34,12 @@ CREATE TABLE centre_services (
     PRIMARY KEY (centre, service)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE places (                                 -- districts and landmarks that callers name, for distances
-    name TEXT NOT NULL,
-    city TEXT NOT NULL,
-    lat  REAL NOT NULL,
-    lon  REAL NOT NULL,
+CREATE TABLE places (                                 -- districts, landmarks and roads that callers name, for distances
+    name  TEXT NOT NULL,
+    city  TEXT NOT NULL,
+    lat   REAL NOT NULL,
+    lon   REAL NOT NULL,
+    vague INTEGER NOT NULL CHECK (vague IN (0, 1)),   -- a whole city, or a road that runs through it
     PRIMARY KEY (name, city)
 ) STRICT, WITHOUT ROWID;
 
@@ -188,6 +189,8 @@ CREATE TABLE rescues (
     state       TEXT NOT NULL CHECK (state IN ('waiting', 'dispatched', 'arrived', 'done', 'cancelled')),
     truck       TEXT REFERENCES trucks (name),        -- NULL while it waits for one
     station     TEXT,
+    lat         REAL NOT NULL,                        -- the place as far as it is known
+    lon         REAL NOT NULL,
     eta_minutes INTEGER NOT NULL,                     -- from `created`
     eta_basis   TEXT NOT NULL CHECK (eta_basis IN ('place', 'city', 'guess')),
     created     TEXT NOT NULL,

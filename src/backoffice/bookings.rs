@@ -1,7 +1,7 @@
 //! Bookings of visits: made, looked up, changed, cancelled.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use futures_util::FutureExt as _;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::BackOffice;
 use super::customers::{self, Customer};
-use super::http::{Answer, Ask, Body, Failure, Key, KeyHeader, Problem};
+use super::http::{Answer, Ask, Body, Failure, Id, Key, KeyHeader, Problem};
 use super::matching;
 use super::notices::{self, News};
 use super::slots::Centre;
@@ -355,7 +355,7 @@ struct Change {
 ))]
 async fn change_booking(
     State(office): State<BackOffice>,
-    Path(id): Path<String>,
+    Id(id): Id,
     key: Key,
     Body(change): Body<Change>,
 ) -> Result<Response, Failure> {
@@ -402,11 +402,7 @@ async fn alter(db: &mut SqliteConnection, id: String, change: Change, now: Civil
         (status = 404, body = Problem),
         (status = 409, body = Problem, description = "`closed`: it is past or cancelled already"),
 ))]
-async fn cancel_booking(
-    State(office): State<BackOffice>,
-    Path(id): Path<String>,
-    key: Key,
-) -> Result<Response, Failure> {
+async fn cancel_booking(State(office): State<BackOffice>, Id(id): Id, key: Key) -> Result<Response, Failure> {
     let now = office.now();
     office.once(key.with(&())?, move |db| cancel(db, id, now).boxed()).await
 }

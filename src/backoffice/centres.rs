@@ -3,7 +3,7 @@
 use std::str::FromStr as _;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use jiff::ToSpan as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::BackOffice;
-use super::http::{Ask, Failure, Problem};
+use super::http::{Ask, Failure, Id, Problem};
 use super::matching::{self, Point, plain};
 use super::slots::Centre;
 use super::value::{Civil, Day, Invalid, Text, optional};
@@ -105,7 +105,7 @@ struct Centres {
 /// Centres with their first free slots: the nearest first, then those that have time soonest.
 #[utoipa::path(get, path = "/centres", tag = "centres", params(FindCentres), responses(
     (status = 200, body = Centres, description = "none if the city has none"),
-    (status = 422, body = Problem),
+    (status = 422, body = Problem, description = "also `unknown_name` with `choices`, `unknown_place` if no city is given"),
 ))]
 async fn find_centres(
     State(office): State<BackOffice>,
@@ -125,6 +125,10 @@ async fn find_centres(
         (None, Some(district)) => matching::place(&mut db, district.as_str(), city.as_deref()).await?,
         _ => None,
     };
+    if let (None, None, Some(district), None) = (&find.near, &city, &find.district, &place) {
+        let error = format!("the place {:?} is not known: ask for the city and give it", district.as_str());
+        return Err(Failure::unfit("unknown_place", error));
+    }
     let origin = find.near.or(place.as_ref().map(|p| p.point));
     // A district tells its city.
     let city = city.or(place.map(|p| p.city));
@@ -208,7 +212,7 @@ struct Slots {
 ))]
 async fn free_slots(
     State(office): State<BackOffice>,
-    Path(id): Path<String>,
+    Id(id): Id,
     Ask(FindSlots { date, service }): Ask<FindSlots>,
 ) -> Result<Json<Slots>, Failure> {
     let mut db = office.pool.acquire().await?;

@@ -1,7 +1,7 @@
 //! Customers, their vehicles with service history and recalls, and their orders.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use jiff::ToSpan as _;
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::BackOffice;
-use super::http::{Ask, Failure, Problem};
+use super::http::{Ask, Failure, Id, Problem};
 use super::value::{Day, Phone, Plate, Vin, Yuan, optional};
 
 pub(super) fn routes() -> OpenApiRouter<BackOffice> {
@@ -297,10 +297,7 @@ struct History {
         (status = 404, body = Problem, description = "no vehicle has this vin"),
         (status = 422, body = Problem),
 ))]
-async fn service_history(
-    State(office): State<BackOffice>,
-    Path(vin): Path<String>,
-) -> Result<Json<History>, Failure> {
+async fn service_history(State(office): State<BackOffice>, Id(vin): Id) -> Result<Json<History>, Failure> {
     let vin = Vin::parse(&vin)?;
     let mut db = office.pool.acquire().await?;
     if owner_of(&mut db, &vin).await?.is_none() {

@@ -2,7 +2,7 @@
 //! is carried out once however often it comes.
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -183,6 +183,20 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Ask<T> {
                 let why = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
                 Err(Failure::invalid(format!("in the query: {why}")))
             }
+        }
+    }
+}
+
+/// What stands for `{id}` or `{vin}` in the path. 404 if it is no text.
+pub(super) struct Id(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(id)) => Ok(Self(id)),
+            Err(e) => Err(Failure::missing(format!("the path cannot be read: {}", e.body_text()))),
         }
     }
 }

@@ -132,8 +132,8 @@ impl Point {
 pub(super) struct Place {
     pub city: String,
     pub point: Point,
-    /// Whether it is only the name of a city.
-    pub whole_city: bool,
+    /// Whether it is a whole city, or a road that runs through it.
+    pub vague: bool,
 }
 
 /// The most exact place that `text` names, within `city` if one is given.
@@ -143,7 +143,7 @@ pub(super) async fn place(
     city: Option<&str>,
 ) -> Result<Option<Place>, sqlx::Error> {
     let text = plain(text);
-    let rows = sqlx::query("SELECT name, city, lat, lon FROM places WHERE ?1 IS NULL OR city = ?1")
+    let rows = sqlx::query("SELECT name, city, lat, lon, vague FROM places WHERE ?1 IS NULL OR city = ?1")
         .bind(city)
         .fetch_all(db)
         .await?;
@@ -153,12 +153,16 @@ pub(super) async fn place(
         if !text.contains(&plain(name)) {
             continue;
         }
-        let whole_city = name == city;
-        // A city is less exact than whatever lies in it; a place whose city is named too is surer.
-        let weight = if whole_city { 0 } else { name.len() + usize::from(text.contains(&plain(city))) * 100 };
+        let vague: bool = row.try_get("vague")?;
+        // A place is more exact than a road, a road than a city; a place whose city is named too is surer than another.
+        let weight = match (vague, name == city) {
+            (true, true) => 0,
+            (true, false) => name.len(),
+            (false, _) => 1000 + name.len() + usize::from(text.contains(&plain(city))) * 100,
+        };
         if found.as_ref().is_none_or(|(best, _)| weight > *best) {
             let point = Point { lat: row.try_get("lat")?, lon: row.try_get("lon")? };
-            found = Some((weight, Place { city: city.into(), point, whole_city }));
+            found = Some((weight, Place { city: city.into(), point, vague }));
         }
     }
     Ok(found.map(|(_, place)| place))

@@ -1,7 +1,7 @@
 //! What goes out to customers: the outbox of messages, and calls to remind them.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use futures_util::FutureExt as _;
 use jiff::ToSpan as _;
@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 
 use super::BackOffice;
 use super::bookings::Booking;
-use super::http::{Answer, Ask, Body, Failure, Key, KeyHeader, Problem};
+use super::http::{Answer, Ask, Body, Failure, Id, Key, KeyHeader, Problem};
 use super::value::{Civil, Day, Phone, Text, optional};
 
 pub(super) fn routes() -> OpenApiRouter<BackOffice> {
@@ -328,7 +328,7 @@ async fn list_reminders(
 
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Settle {
+struct SettleReminder {
     /// What became of it: `done`, `failed` or `cancelled`.
     state: ReminderState,
 }
@@ -340,7 +340,7 @@ struct ReminderAnswer {
 
 /// Notes what became of a call that was to be made.
 #[utoipa::path(patch, path = "/reminders/{id}", tag = "messages",
-    params(("id" = i64, Path), KeyHeader), request_body = Settle,
+    params(("id" = i64, Path), KeyHeader), request_body = SettleReminder,
     responses(
         (status = 200, body = ReminderAnswer),
         (status = 400, body = Problem),
@@ -350,9 +350,9 @@ struct ReminderAnswer {
 ))]
 async fn settle_reminder(
     State(office): State<BackOffice>,
-    Path(id): Path<String>,
+    Id(id): Id,
     key: Key,
-    Body(settle): Body<Settle>,
+    Body(settle): Body<SettleReminder>,
 ) -> Result<Response, Failure> {
     if settle.state == ReminderState::Pending {
         return Err(Failure::invalid("a reminder is pending already: give done, failed or cancelled"));

@@ -4,7 +4,7 @@
 //! knowledge of the place it rests.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use futures_util::FutureExt as _;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::BackOffice;
-use super::http::{Answer, Ask, Body, Failure, Key, KeyHeader, Problem};
+use super::http::{Answer, Ask, Body, Failure, Id, Key, KeyHeader, Problem};
 use super::matching::{self, Point};
 use super::store::{Numbered, new_id};
 use super::value::{Civil, Phone, Plate, Text, optional};
@@ -43,7 +43,8 @@ struct Rescue {
     station: Option<String>,
     /// Expected from `created` to the truck's arrival.
     eta_minutes: i64,
-    /// On what `eta_minutes` rests: `place` (the place is known), `city` (only the city is), `guess` (nothing is).
+    /// On what `eta_minutes` rests: `place` (the place is known), `city` (only the city or the road is), `guess`
+    /// (only where the caller's car is serviced).
     eta_basis: String,
     created: String,
 }
@@ -51,7 +52,7 @@ struct Rescue {
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum RescueState {
-    /// All trucks are out; it gets the next one.
+    /// All trucks near it are out; it gets the next one.
     Waiting,
     /// A truck is on its way.
     Dispatched,
@@ -146,7 +147,7 @@ struct RescueAnswer {
     (status = 201, body = RescueAnswer),
     (status = 200, body = RescueAnswer, description = "the job that this number has already"),
     (status = 400, body = Problem),
-    (status = 422, body = Problem),
+    (status = 422, body = Problem, description = "also `unknown_place`"),
 ))]
 async fn dispatch(
     State(office): State<BackOffice>,
@@ -174,8 +175,9 @@ async fn send_truck(db: &mut SqliteConnection, new: NewRescue, now: Civil) -> Re
     let id = new_id(db, Numbered::Rescues).await?;
     let state = if plan.truck.is_some() { RescueState::Dispatched } else { RescueState::Waiting };
     sqlx::query(
-        "INSERT INTO rescues (id, phone, plate, place, problem, passengers, safe, state, truck, station, eta_minutes, \
-         eta_basis, created, changed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13)",
+        "INSERT INTO rescues (id, phone, plate, place, problem, passengers, safe, state, truck, station, lat, lon, \
+         eta_minutes, eta_basis, created, changed) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15)",
     )
     .bind(&id)
     .bind(new.phone.as_str())
@@ -187,6 +189,8 @@ async fn send_truck(db: &mut SqliteConnection, new: NewRescue, now: Civil) -> Re
     .bind(state.as_str())
     .bind(plan.truck)
     .bind(plan.station)
+    .bind(plan.point.lat)
+    .bind(plan.point.lon)
     .bind(plan.minutes)
     .bind(plan.basis)
     .bind(now.to_string())
@@ -201,46 +205,59 @@ async fn send_truck(db: &mut SqliteConnection, new: NewRescue, now: Civil) -> Re
 struct Plan {
     truck: Option<String>,
     station: Option<String>,
+    point: Point,
     minutes: i64,
     basis: &'static str,
 }
 
-/// Minutes told where only the city is known, and where nothing is.
+/// Minutes told where only the city is known, and where the caller's town is only guessed.
 const IN_THE_CITY: i64 = 60;
-const ANYWHERE: i64 = 90;
+const GUESS: i64 = 90;
 /// Minutes added while all trucks are out.
 const NO_TRUCK: i64 = 45;
+/// Trucks go no further than so many km.
+const REACH_KM: f64 = 100.0;
 
-/// The nearest truck that is not out, and when it will be there.
-async fn plan(db: &mut SqliteConnection, new: &NewRescue) -> Result<Plan, sqlx::Error> {
-    let place = matching::place(db, new.place.as_str(), None).await?;
-    let home = if place.is_none() { home(db, new).await? } else { None };
+/// The nearest truck that is not out, and when it will be there. 422 if nothing is known of the place.
+async fn plan(db: &mut SqliteConnection, new: &NewRescue) -> Result<Plan, Failure> {
+    let (point, exact, basis) = match matching::place(db, new.place.as_str(), None).await? {
+        Some(place) => (place.point, !place.vague, if place.vague { "city" } else { "place" }),
+        None => match home(db, new).await? {
+            Some(point) => (point, false, "guess"),
+            None => {
+                let error = "nothing is known of this place: ask for the city, the district and the road";
+                return Err(Failure::unfit("unknown_place", error));
+            }
+        },
+    };
     let rows = sqlx::query(
         "SELECT t.*, EXISTS (SELECT 1 FROM rescues r WHERE r.truck = t.name AND r.state IN ('dispatched', 'arrived')) \
          AS out FROM trucks t ORDER BY t.name",
     )
     .fetch_all(db)
     .await?;
-    let origin = place.as_ref().map(|p| p.point).or(home);
     let mut trucks = Vec::new();
     for row in &rows {
-        let at = Point { lat: row.try_get("lat")?, lon: row.try_get("lon")? };
-        let km = origin.map_or(0.0, |origin| origin.km_to(at));
-        trucks.push((row.try_get::<bool, _>("out")?, km, row));
+        let km = point.km_to(Point { lat: row.try_get("lat")?, lon: row.try_get("lon")? });
+        if km <= REACH_KM {
+            trucks.push((row.try_get::<bool, _>("out")?, km, row));
+        }
     }
     // Those that are not out first, then by distance.
     trucks.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
-    let (out, km) = trucks.first().map_or((true, 0.0), |(out, km, _)| (*out, *km));
-    let (basis, minutes) = match &place {
-        Some(place) if !place.whole_city => ("place", minutes(km, new.place.as_str())),
-        Some(_) => ("city", IN_THE_CITY),
-        None => ("guess", ANYWHERE),
+    let km = trucks.first().map_or(REACH_KM, |(_, km, _)| *km);
+    let minutes = match basis {
+        _ if exact => minutes(km, new.place.as_str()),
+        "city" => IN_THE_CITY,
+        _ => GUESS,
     };
-    let (truck, station) = match trucks.first() {
-        Some((false, _, row)) => (Some(row.try_get("name")?), Some(row.try_get("station")?)),
-        _ => (None, None),
-    };
-    Ok(Plan { truck, station, minutes: if out { minutes + NO_TRUCK } else { minutes }, basis })
+    Ok(match trucks.first() {
+        Some((false, _, row)) => {
+            let (truck, station) = (Some(row.try_get("name")?), Some(row.try_get("station")?));
+            Plan { truck, station, point, minutes, basis }
+        }
+        _ => Plan { truck: None, station: None, point, minutes: minutes + NO_TRUCK, basis },
+    })
 }
 
 /// 20 minutes to set out, 2.6 minutes for each km by air (roads are 1.3 times as long, at 30 km/h), 15 more where a truck
@@ -299,14 +316,14 @@ async fn find_rescues(
 
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Settle {
+struct SettleRescue {
     /// `arrived`, `done` or `cancelled`.
     state: RescueState,
 }
 
 /// Notes how a job goes on. A truck that comes free goes to the job that has waited longest.
 #[utoipa::path(patch, path = "/rescues/{id}", tag = "rescues",
-    params(("id" = String, Path, description = "the six digits of the job"), KeyHeader), request_body = Settle,
+    params(("id" = String, Path, description = "the six digits of the job"), KeyHeader), request_body = SettleRescue,
     responses(
         (status = 200, body = RescueAnswer),
         (status = 400, body = Problem),
@@ -316,9 +333,9 @@ struct Settle {
 ))]
 async fn settle_rescue(
     State(office): State<BackOffice>,
-    Path(id): Path<String>,
+    Id(id): Id,
     key: Key,
-    Body(settle): Body<Settle>,
+    Body(settle): Body<SettleRescue>,
 ) -> Result<Response, Failure> {
     let now = office.now();
     office.once(key.with(&settle)?, move |db| go_on(db, id, settle.state, now).boxed()).await
@@ -347,20 +364,42 @@ async fn go_on(
         .execute(&mut *db)
         .await?;
     if let (false, Some(truck)) = (next.open(), &rescue.truck) {
-        sqlx::query(
-            "UPDATE rescues SET state = 'dispatched', truck = ?1, changed = ?2, \
-             station = (SELECT station FROM trucks WHERE name = ?1) \
-             WHERE id = (SELECT id FROM rescues WHERE state = 'waiting' ORDER BY created, id LIMIT 1)",
-        )
-        .bind(truck)
-        .bind(now.to_string())
-        .execute(&mut *db)
-        .await?;
+        give_to_next(db, truck, now).await?;
     }
     match Rescue::load(db, &id).await? {
         Some(rescue) => Answer::ok(&RescueAnswer { rescue }),
         None => Err(sqlx::Error::RowNotFound.into()),
     }
+}
+
+/// Sends a truck that came free to the job within its reach that has waited longest.
+async fn give_to_next(db: &mut SqliteConnection, truck: &str, now: Civil) -> Result<(), sqlx::Error> {
+    let row = sqlx::query("SELECT station, lat, lon FROM trucks WHERE name = ?")
+        .bind(truck)
+        .fetch_one(&mut *db)
+        .await?;
+    let station: String = row.try_get("station")?;
+    let from = Point { lat: row.try_get("lat")?, lon: row.try_get("lon")? };
+    let waiting =
+        sqlx::query("SELECT id, lat, lon FROM rescues WHERE state = 'waiting' ORDER BY created, id")
+            .fetch_all(&mut *db)
+            .await?;
+    for row in &waiting {
+        let point = Point { lat: row.try_get("lat")?, lon: row.try_get("lon")? };
+        if from.km_to(point) <= REACH_KM {
+            return sqlx::query(
+                "UPDATE rescues SET state = 'dispatched', truck = ?, station = ?, changed = ? WHERE id = ?",
+            )
+            .bind(truck)
+            .bind(station)
+            .bind(now.to_string())
+            .bind(row.try_get::<&str, _>("id")?)
+            .execute(db)
+            .await
+            .map(drop);
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -97,6 +97,8 @@ struct PlaceRow {
     city: String,
     names: Vec<String>,
     at: [f64; 2],
+    #[serde(default)]
+    vague: bool,
 }
 
 #[derive(Deserialize)]
@@ -162,11 +164,12 @@ impl Network {
         }
         for place in &self.place {
             for name in &place.names {
-                sqlx::query("INSERT INTO places (name, city, lat, lon) VALUES (?, ?, ?, ?)")
+                sqlx::query("INSERT INTO places (name, city, lat, lon, vague) VALUES (?, ?, ?, ?, ?)")
                     .bind(name)
                     .bind(&place.city)
                     .bind(place.at[0])
                     .bind(place.at[1])
+                    .bind(place.vague)
                     .execute(&mut *db)
                     .await?;
             }
