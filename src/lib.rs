@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod asr;
+pub mod backoffice;
 pub mod call;
 pub mod cli;
 pub mod clock;

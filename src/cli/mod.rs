@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod asr;
+mod backoffice;
 mod call;
 pub mod completions;
 pub mod config;
@@ -82,6 +83,8 @@ enum Command {
     Turns(turns::Command),
     /// Have thousands of simulated callers talk to this build, and hold it to its promises.
     Sim(sim::Args),
+    /// The reference back office: customers, cars, bookings, rescue and more over HTTP, until stopped.
+    Backoffice(backoffice::Args),
     /// Stored calls.
     #[command(subcommand)]
     Calls(record::CallsCommand),
@@ -102,8 +105,12 @@ impl Cli {
             }
             Command::Completions(args) => code(args.run::<Self>(&mut io::stdout().lock()).map(|()| 0)),
             Command::Models(args) => {
-                quiet_log();
+                simple_log("warn");
                 code(block_on(models::run(args)).map(|()| 0))
+            }
+            Command::Backoffice(args) => {
+                simple_log("info,sqlx=warn");
+                code(block_on(args.run()))
             }
             Command::Serve(args) => with_config(file, |config| block_on(args.run(config))),
             Command::Call(args) => with_config(file, |config| block_on(args.run(config))),
@@ -185,8 +192,8 @@ fn doctor_checks(config: &Config) -> Vec<doctor::Check> {
     ]
 }
 
-fn quiet_log() {
-    let filter = tracing_subscriber::EnvFilter::new("warn");
+fn simple_log(filter: &str) {
+    let filter = tracing_subscriber::EnvFilter::new(filter);
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).try_init();
 }
 
