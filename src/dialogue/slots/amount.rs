@@ -169,8 +169,7 @@ impl Place<'_> {
             // 下午三点, 五号, 十一月, 十分满意
             '点' | '号' | '日' | '月' | '时' | '刻' => (None, end + 1, false),
             '分' if next(end + 1) != '钟' => (None, end + 1, false),
-            '个' if next(end + 1) == '半' => (Some(value + 0.5), end + 2, true),
-            '年' | '天' if next(end + 1) == '半' => (Some(value + 0.5), end + 2, true),
+            '个' | '年' | '天' if next(end + 1) == '半' => (Some(value + 0.5), end + 2, true),
             _ => (Some(value), end, false),
         }
     }

@@ -94,24 +94,6 @@ pub(super) fn refused(before: &str, after: &str) -> bool {
 }
 
 fn refused_before(before: &str) -> bool {
-    let mut before = before.trim_end();
-    while let Some(shorter) = [
-        "在", "约", "定", "选", "是", "说", "那个", "这个", " on", " at", " the", " this", " do", " make",
-        " come",
-    ]
-    .iter()
-    .find_map(|word| before.strip_suffix(word))
-    .filter(|shorter| !shorter.ends_with("不"))
-    {
-        before = shorter.trim_end();
-    }
-    let no = |word: &&str| {
-        before.strip_suffix(*word).is_some_and(|rest| {
-            let question =
-                rest.ends_with(['是', '要', '能', '约', '选', '定', '特', '区', '分', '个', '级', '类']);
-            if word.is_ascii() { !rest.ends_with(|c: char| c.is_ascii_alphanumeric()) } else { !question }
-        })
-    };
     const NO: [&str; 17] = [
         "不是",
         "不要",
@@ -131,7 +113,25 @@ fn refused_before(before: &str) -> bool {
         "wont",
         "dont want",
     ];
-    NO.iter().any(|word| no(&word))
+    let mut before = before.trim_end();
+    while let Some(shorter) = [
+        "在", "约", "定", "选", "是", "说", "那个", "这个", " on", " at", " the", " this", " do", " make",
+        " come",
+    ]
+    .iter()
+    .find_map(|word| before.strip_suffix(word))
+    .filter(|shorter| !shorter.ends_with("不"))
+    {
+        before = shorter.trim_end();
+    }
+    let no = |word: &&str| {
+        before.strip_suffix(*word).is_some_and(|rest| {
+            let question =
+                rest.ends_with(['是', '要', '能', '约', '选', '定', '特', '区', '分', '个', '级', '类']);
+            if word.is_ascii() { !rest.ends_with(|c: char| c.is_ascii_alphanumeric()) } else { !question }
+        })
+    };
+    NO.iter().any(no)
 }
 
 fn refused_after(after: &str) -> bool {
@@ -156,7 +156,7 @@ fn refused_after(after: &str) -> bool {
         "有点",
         "已经",
     ];
-    const NO: [&str; 41] = [
+    const NO: [&str; 45] = [
         "不行",
         "不可以",
         "不方便",
@@ -187,6 +187,10 @@ fn refused_after(after: &str) -> bool {
         "不要",
         "不约",
         "以外",
+        "除外",
+        "不上班",
+        "休息",
+        "不营业",
         "之外",
         "doesnt",
         "does not",

@@ -248,7 +248,7 @@ impl Scan<'_> {
             return exactly(hour, 0, after + word.chars().count());
         }
         // A decimal number; points; a little.
-        let decimal = self.c.get(after).is_some_and(|c| is_numeral(*c));
+        let decimal = self.c.get(after).is_some_and(|c| is_numeral(*c)) && !self.very(after);
         let before: String = self.c[..at].iter().collect();
         let rest: String = self.c[after..].iter().collect();
         let points = POINTS.iter().any(|word| rest.starts_with(word))
@@ -290,16 +290,18 @@ impl Scan<'_> {
                 })
         };
         let (minute, end) = found?;
-        let very = sign == '十'
-            && end == at + 1
-            && self.c.get(at + 1) == Some(&'分')
-            && self.c.get(at + 2).is_some_and(|c| "感满着不重方抱麻急想需清高喜难生担".contains(*c));
         let measured =
             ["公里", "千米", "万", "升", "度", "块", "元", "千瓦", "倍", "米", "个", "折", "成", "天"]
                 .iter()
                 .any(|unit| self.starts(end, unit));
         let long = self.starts(end, "分钟");
-        (!very && !measured && !long).then(|| (minute, self.skip(end, '分')))
+        (!self.very(at) && !measured && !long).then(|| (minute, self.skip(end, '分')))
+    }
+
+    /// 十分感谢 is no ten minutes.
+    fn very(&self, at: usize) -> bool {
+        self.starts(at, "十分")
+            && self.c.get(at + 2).is_some_and(|c| "感满着不重方抱麻急想需清高喜难生担".contains(*c))
     }
 
     fn skip(&self, at: usize, word: char) -> usize {

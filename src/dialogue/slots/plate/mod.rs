@@ -203,6 +203,9 @@ fn serial(tokens: &[Token], at: usize) -> (String, usize, usize) {
     let (mut i, mut end, mut guessed) = (at, at, 0);
     while let Some(token) = tokens.get(i) {
         let sign = |i: usize| tokens.get(i).and_then(|t| t.sign);
+        // The last one of a plate, not a word behind it.
+        let new_energy = text.starts_with(|c: char| c.is_ascii_alphabetic());
+        let room = text.len() == 4 || (text.len() == 5 && new_energy && token.digit.is_some());
         if let Some(exact) = token.sign {
             text.push(match exact {
                 // No serial has these letters.
@@ -212,7 +215,7 @@ fn serial(tokens: &[Token], at: usize) -> (String, usize, usize) {
             });
             end = i + 1;
         } else if let Some(like) = token.digit.or(token.letter)
-            && (sign(i + 1).is_some() || (i + 1 == tokens.len() && token.last && matches!(text.len(), 3..=5)))
+            && (sign(i + 1).is_some() || (i + 1 == tokens.len() && token.last && room))
             && (end == i || (text.is_empty() && token.digit.is_none()))
             && !(text.is_empty() && at > 0 && token.filler)
         {

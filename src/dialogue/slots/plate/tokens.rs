@@ -31,7 +31,7 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
     if Lang::of(text) == Some(Lang::En) { english(text) } else { chinese(text) }
 }
 
-const FILLERS: &str = "的点嗯呃啊那个然后面是就杠再加接着最末尾";
+const FILLERS: &str = "的点嗯呃啊那个然后面是就杠再加接着最末尾牌";
 const LEAD: &str = "我的车牌照号码是为叫这辆好对喂您你登记用老公婆省";
 /// Words that are no letters one by one.
 const WORDS: [&str; 12] =
@@ -186,7 +186,7 @@ fn character(c: char) -> Token {
         digit: like,
         letter: letter_like(c),
         province_like: province.or_else(|| province_like(c)),
-        last: !"吧把就要啊的呢么期开".contains(c),
+        last: !"吧把就要啊的呢么期开诶欸哎唉".contains(c),
         filler: FILLERS.contains(c) || matches!(c, '.' | '-' | ':' | '/'),
         lead: LEAD.contains(c),
     }
