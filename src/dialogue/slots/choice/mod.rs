@@ -9,6 +9,7 @@ use super::amount::amount;
 use super::clock::{Clock, told};
 use super::date::{Day, Month, days};
 use super::meant::{meant, plain, refused};
+use super::mend::mend;
 use crate::dialogue::sound::{Sounds, Syllable};
 use crate::dialogue::text::is_han;
 use ordinal::ordinal;
@@ -17,7 +18,7 @@ use ordinal::ordinal;
 /// of them has, by its words or their sound (徐汇店 for 徐汇服务中心). [`None`] if none or more than one fits, or if it is refused
 /// (都不行, 不要徐汇的, "neither").
 pub fn choice(text: &str, options: &[&str]) -> Option<usize> {
-    let text = plain(text);
+    let text = mend(&plain(text));
     let text = meant(&text);
     let refuses =
         REFUSALS.iter().any(|no| if no.is_ascii() { has_word(text, no) } else { text.contains(no) });

@@ -11,6 +11,7 @@ use jiff::civil::Time;
 
 use super::date::days;
 use super::meant::{meant, plain, refused};
+use super::mend::mend;
 use crate::dialogue::text::Lang;
 
 /// A time of day, or the stretch in which any will do.
@@ -25,7 +26,7 @@ pub enum Clock {
 /// The time that is meant: the last one, and a time before a part of the day. Without a part of the day an hour is taken
 /// within opening hours (8:00 to 20:00): 两点 is 14:00, 九点 is 9:00.
 pub fn clock(text: &str) -> Option<Clock> {
-    let text = plain(text);
+    let text = mend(&plain(text));
     let now = meant(&text);
     let before = &text[..text.len() - now.len()];
     let said = times(now);
@@ -121,7 +122,7 @@ impl Part {
             Afternoon if hour == 12 => hour,
             Small | Night if (9..=11).contains(&hour) => hour + 12,
             Noon if (1..=3).contains(&hour) => hour + 12,
-            Dusk if (4..=8).contains(&hour) => hour + 12,
+            Dusk if (1..=11).contains(&hour) => hour + 12,
             Afternoon if (1..=11).contains(&hour) => hour + 12,
             Evening | AfterWork if (5..=11).contains(&hour) => hour + 12,
             _ => return None,
@@ -263,7 +264,14 @@ fn limited(said: Said, text: &str, english: bool) -> Said {
         )
     };
     let clock = match limit {
-        Some(Limit::After) => Clock::Between(time, day(0, if time.hour() < CLOSE { CLOSE } else { 23 }).1),
+        Some(Limit::After) => {
+            let until = match time.hour() {
+                0..5 => OPEN,
+                5..CLOSE => CLOSE,
+                _ => 23,
+            };
+            Clock::Between(time, day(0, until).1)
+        }
         Some(Limit::Before) => Clock::Between(day(if time.hour() > OPEN { OPEN } else { 0 }, 0).0, time),
         None => said.clock,
     };
