@@ -172,7 +172,7 @@ async fn a_file_is_for_one_process_and_its_owner() {
     }
     match open().await {
         Err(error @ Error::NotADatabase { .. }) => {
-            assert!(error.to_string().contains("office.db"), "{error}")
+            assert!(error.to_string().contains("office.db"), "{error}");
         }
         Err(error) => panic!("{error}"),
         Ok(_) => panic!("a text was taken for a database"),
@@ -414,7 +414,7 @@ async fn a_file_of_a_newer_version_is_left_alone() {
     pool.close().await;
     match BackOffice::open(Options { database: Some(file), ..Options::default() }).await {
         Err(error @ Error::OtherVersion { .. }) => {
-            assert!(error.to_string().contains("use that version"), "{error}")
+            assert!(error.to_string().contains("use that version"), "{error}");
         }
         Err(error) => panic!("{error}"),
         Ok(_) => panic!("a file of a newer version was opened"),

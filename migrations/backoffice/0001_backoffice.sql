@@ -246,7 +246,7 @@ CREATE INDEX reminders_by_booking ON reminders (booking);
 -- Answers to requests that change something, so that one that comes again changes nothing.
 CREATE TABLE answers (
     key         TEXT NOT NULL PRIMARY KEY,            -- Idempotency-Key
-    fingerprint TEXT NOT NULL,                        -- SHA-256 of method, path and body
+    fingerprint BLOB NOT NULL,                        -- SHA-256 of method, path and body
     status      INTEGER NOT NULL,
     body        TEXT NOT NULL,
     created     INTEGER NOT NULL                      -- Unix seconds

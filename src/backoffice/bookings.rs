@@ -292,6 +292,7 @@ struct FindBookings {
     #[serde(default, deserialize_with = "optional")]
     #[param(value_type = Option<String>)]
     plate: Option<Plate>,
+    #[param(inline)]
     state: Option<BookingState>,
 }
 

@@ -69,7 +69,7 @@ impl Customer {
     /// How the customer is addressed: 陈先生.
     pub fn address(&self) -> String {
         const TWO: [&str; 6] = ["欧阳", "上官", "司马", "诸葛", "司徒", "东方"];
-        if !self.name.chars().next().is_some_and(|c| c > '\u{2e80}') {
+        if self.name.is_ascii() {
             return self.name.clone();
         }
         let length = if TWO.iter().any(|two| self.name.starts_with(two)) { 2 } else { 1 };

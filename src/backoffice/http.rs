@@ -262,15 +262,14 @@ impl Key {
         let body = serde_json::to_string(body).map_err(|e| sqlx::Error::Encode(e.into()))?;
         let digest =
             Sha256::new().chain_update(&self.route).chain_update([b'\n']).chain_update(body).finalize();
-        let fingerprint = digest.iter().map(|b| format!("{b:02x}")).collect();
-        Ok(Meant { key: self.header.idempotency_key, fingerprint })
+        Ok(Meant { key: self.header.idempotency_key, fingerprint: digest.to_vec() })
     }
 }
 
 /// A change that is meant once.
 pub(super) struct Meant {
     key: String,
-    fingerprint: String,
+    fingerprint: Vec<u8>,
 }
 
 /// How long an answer is kept for a request that comes again.
@@ -290,7 +289,7 @@ impl BackOffice {
             .fetch_optional(&mut *transaction)
             .await?;
         if let Some(row) = earlier {
-            if row.try_get::<&str, _>("fingerprint")? != fingerprint {
+            if row.try_get::<&[u8], _>("fingerprint")? != fingerprint {
                 return Err(Failure::unfit(
                     "key_reused",
                     "this Idempotency-Key came before with another request: send a new key for a new change",

@@ -297,6 +297,7 @@ struct FindReminders {
     #[serde(default, deserialize_with = "optional")]
     #[param(value_type = Option<String>, example = "2026-11-25T00:00")]
     to: Option<Civil>,
+    #[param(inline)]
     state: Option<ReminderState>,
 }
 

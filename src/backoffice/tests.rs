@@ -64,7 +64,7 @@ fn code(body: &Value) -> &str {
 }
 
 fn encode(text: &str) -> String {
-    text.bytes().map(|b| format!("%{b:02X}")).collect()
+    text.bytes().fold(String::new(), |encoded, byte| encoded + &format!("%{byte:02X}"))
 }
 
 #[tokio::test]

@@ -202,6 +202,7 @@ async fn open(db: &mut SqliteConnection, new: NewTicket, now: Civil) -> Result<A
 struct FindTickets {
     #[param(value_type = String, example = "13800001234")]
     phone: Phone,
+    #[param(inline)]
     state: Option<TicketState>,
 }
 

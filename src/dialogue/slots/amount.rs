@@ -124,7 +124,7 @@ impl Place<'_> {
         let run = self.c[at..].iter().take_while(|c| is_numeral(**c) || **c == '幺').count();
         let whole = at + run;
         let before = at.checked_sub(1).map_or(' ', |i| self.c[i]);
-        let named = "第周期拜初几数好双尾码号款牌:/".contains(before)
+        let named = "第周期拜初几数好双尾码号款牌哪点:/".contains(before)
             && !self.starts(at.saturating_sub(2), "分期")
             || before.is_ascii_alphabetic();
         if named {
@@ -169,8 +169,7 @@ impl Place<'_> {
             // 下午三点, 五号, 十一月, 十分满意
             '点' | '号' | '日' | '月' | '时' | '刻' => (None, end + 1, false),
             '分' if next(end + 1) != '钟' => (None, end + 1, false),
-            '个' if next(end + 1) == '半' => (Some(value + 0.5), end + 2, true),
-            '年' | '天' if next(end + 1) == '半' => (Some(value + 0.5), end + 2, true),
+            '个' | '年' | '天' if next(end + 1) == '半' => (Some(value + 0.5), end + 2, true),
             _ => (Some(value), end, false),
         }
     }
@@ -179,7 +178,9 @@ impl Place<'_> {
     fn rank(&self, end: usize, lone: bool) -> u8 {
         let is = |words: &[&str]| words.iter().any(|word| self.starts(end, word));
         let article = lone && self.c[self.at] == '一';
-        if is(&["半天", "会儿"]) || (is(&OTHER) && lone) {
+        // 一天多少钱: for each.
+        let asks = article && (end + 1..end + 4).any(|at| self.starts(at, "多少") || self.starts(at, "几"));
+        if asks || is(&["半天", "会儿"]) || (is(&OTHER) && lone) {
             return 0;
         }
         if is(&MEASURES) && !(article && self.starts(end, "天到晚")) {
@@ -235,6 +236,11 @@ fn english(text: &str) -> Option<f64> {
         if let Some(percent) = word.strip_suffix('%').and_then(|number| number.parse::<f64>().ok()) {
             best = Some((2, percent / 100.0));
             at += 1;
+            continue;
+        }
+        let digits = words[at..].iter().take_while(|w| one(w).is_some_and(|d| d < 10)).count();
+        if digits > 8 {
+            at += digits;
             continue;
         }
         let Some((value, end)) = spelt_en(&words, at).or_else(|| quantity_en(&words, at)) else {
@@ -367,6 +373,10 @@ mod tests {
             "i have no idea",
             "this one please",
             "at three pm",
+            "一天多少钱",
+            "哪一天",
+            "晚上七点四十",
+            "one three eight zero zero one three eight zero zero zero",
         ]
         .iter()
         .filter_map(|text| amount(text).map(|value| format!("{text}: {value}")))

@@ -11,12 +11,12 @@ pub fn gives_up(text: &str) -> bool {
         let padded = format!(" {text} ");
         let asks =
             ["how ", "can i ", "could i ", "what ", "do you ", "is it "].iter().any(|w| text.starts_with(w));
-        return !asks && ENGLISH.iter().any(|phrase| padded.contains(&format!(" {phrase} ")));
-    }
-    let asks = text.ends_with(['吗', '么'])
-        || ["怎么", "能不能", "可不可以", "可以取消", "如何", "多久", "多少", "是不是"]
+        let cancels = ["", "please ", "just ", "i want to ", "id like to ", "lets ", "ok ", "then "]
             .iter()
-            .any(|w| text.contains(w));
+            .any(|lead| text.strip_prefix(lead).is_some_and(|rest| rest.starts_with("cancel")));
+        return !asks && (cancels || ENGLISH.iter().any(|phrase| padded.contains(&format!(" {phrase} "))));
+    }
+    let asks = text.ends_with(['吗', '么']) || OTHERWISE.iter().any(|word| text.contains(word));
     !asks
         && (drops(&text)
             || stops(&text)
@@ -24,7 +24,32 @@ pub fn gives_up(text: &str) -> bool {
             || PHRASES.iter().any(|phrase| text.contains(phrase)))
 }
 
-const ENGLISH: [&str; 22] = [
+/// Asks, tells, or makes conditions.
+const OTHERWISE: [&str; 22] = [
+    "怎么",
+    "能不能",
+    "可不可以",
+    "可以取消",
+    "可以免费",
+    "如何",
+    "多久",
+    "多少",
+    "是不是",
+    "哪",
+    "什么",
+    "已经",
+    "自动",
+    "如果",
+    "要是",
+    "的话",
+    "超过",
+    "否则",
+    "再不",
+    "别的",
+    "其他",
+    "只要",
+];
+const ENGLISH: [&str; 19] = [
     "never mind",
     "nevermind",
     "forget it",
@@ -32,9 +57,6 @@ const ENGLISH: [&str; 22] = [
     "cancel it",
     "cancel that",
     "cancel this",
-    "cancel please",
-    "please cancel",
-    "cancel",
     "dont bother",
     "leave it",
     "let it be",
@@ -82,7 +104,11 @@ fn drops(text: &str) -> bool {
             let Some(end) = rest.strip_prefix(deed) else { return false };
             match end.strip_prefix("了") {
                 Some(end) => !end.starts_with(['吗', '么', '会', '多']),
-                None => text[..at].ends_with(['先', '就', '是']) && matches!(end, "" | "吧"),
+                None => match end {
+                    "" => text[..at].ends_with('先'),
+                    "吧" => text[..at].ends_with(['先', '就', '是']),
+                    _ => false,
+                },
             }
         });
         done && !other
@@ -95,7 +121,16 @@ fn stops(text: &str) -> bool {
         let rest = &text[at + word.len()..];
         let goes_on =
             ["一", "下", "算", "还是", "就", "换", "改", "那就", "我还", "我就", "要", "周", "明", "后"];
-        !goes_on.iter().any(|more| rest.starts_with(more)) && !text[..at].ends_with(['说', '打', '预', '结'])
+        // 开油车算了 settles on something; 还是算了 gives up.
+        let before = &text[..at];
+        let alone = before.is_empty()
+            || [
+                "那", "那就", "还是", "吧", "唉", "哎", "嗯", "好", "呃", "了", "啊", "我看", "行", "诶",
+                "哦",
+            ]
+            .iter()
+            .any(|word| before.ends_with(word));
+        alone && !goes_on.iter().any(|more| rest.starts_with(more))
     })
 }
 
@@ -115,7 +150,7 @@ fn cancels(text: &str) -> bool {
         {
             rest = shorter;
         }
-        rest.is_empty() && !kept
+        rest.is_empty() && !kept && text.chars().count() <= 12
     })
 }
 
@@ -149,6 +184,11 @@ mod tests {
             "算了不用了",
             "好吧算了",
             "我放弃",
+            "我看还是算了",
+            "太贵了算了",
+            "算了我自己想办法吧",
+            "我老公说太贵了不修了",
+            "cancel the tow truck please",
             "never mind",
             "oh, never mind.",
             "forget it",
@@ -175,6 +215,17 @@ mod tests {
             "我算了一下大概三千",
             "算了我还是约周四吧",
             "算了就周四吧",
+            "阶梯就不算了吧",
+            "我怀疑多算了",
+            "长途还是开油车算了",
+            "这事就算了",
+            "您的预约已经为您取消了",
+            "修还是不修",
+            "别的先不弄",
+            "超过二十块我就不修了",
+            "分区同步在哪里取消",
+            "do i lose my deposit if i cancel",
+            "can you cancel the update",
             "可以取消吗",
             "怎么取消预约",
             "取消要收费吗",

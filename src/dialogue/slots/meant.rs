@@ -5,16 +5,21 @@
 pub fn meant(text: &str) -> &str {
     let lower = text.to_ascii_lowercase();
     let mut from = 0;
-    while let Some(end) = next_mark(&lower, from).into_iter().chain(not_but(&lower, from)).max() {
+    while let Some(end) = next_mark(&lower, from).into_iter().chain(not_but(&lower, from)).min() {
         from = end;
     }
     &text[from..]
 }
 
 /// Takes back what was said, with a new value behind it or none.
-const TAKES_BACK: [&str; 7] = ["不对", "错了", "说错", "口误", "我重说", "重新说", "scratch that"];
+const TAKES_BACK: [&str; 8] = ["不对", "错了", "说错了", "说错", "口误", "我重说", "重新说", "scratch that"];
 /// Announces a new value; nothing if there is none.
-const ANNOUNCES: [&str; 20] = [
+const ANNOUNCES: [&str; 25] = [
+    "哦不是",
+    "啊不是",
+    "呃不是",
+    "哎不是",
+    "哦不",
     "应该是",
     "改成",
     "改到",
@@ -61,7 +66,9 @@ fn next_mark(text: &str, from: usize) -> Option<usize> {
                 "rather" => after.trim_start().starts_with("than"),
                 _ => false,
             };
-            word && !other && (*empty || after.chars().any(char::is_alphanumeric))
+            // 不是周一，是周二，我说错了: that was said already.
+            let says = after.chars().any(|c| c.is_alphanumeric() && !"了吧啊呀".contains(c));
+            word && !other && (says || (*empty && from == 0))
         })
         .min_by_key(|(at, mark, _)| (*at, std::cmp::Reverse(mark.len())))
         .map(|(at, mark, _)| at + mark.len())
@@ -94,24 +101,6 @@ pub(super) fn refused(before: &str, after: &str) -> bool {
 }
 
 fn refused_before(before: &str) -> bool {
-    let mut before = before.trim_end();
-    while let Some(shorter) = [
-        "在", "约", "定", "选", "是", "说", "那个", "这个", " on", " at", " the", " this", " do", " make",
-        " come",
-    ]
-    .iter()
-    .find_map(|word| before.strip_suffix(word))
-    .filter(|shorter| !shorter.ends_with("不"))
-    {
-        before = shorter.trim_end();
-    }
-    let no = |word: &&str| {
-        before.strip_suffix(*word).is_some_and(|rest| {
-            let question =
-                rest.ends_with(['是', '要', '能', '约', '选', '定', '特', '区', '分', '个', '级', '类']);
-            if word.is_ascii() { !rest.ends_with(|c: char| c.is_ascii_alphanumeric()) } else { !question }
-        })
-    };
     const NO: [&str; 17] = [
         "不是",
         "不要",
@@ -131,7 +120,25 @@ fn refused_before(before: &str) -> bool {
         "wont",
         "dont want",
     ];
-    NO.iter().any(|word| no(&word))
+    let mut before = before.trim_end();
+    while let Some(shorter) = [
+        "在", "约", "定", "选", "是", "那个", "这个", " on", " it", " go", " at", " the", " this", " do",
+        " make", " come",
+    ]
+    .iter()
+    .find_map(|word| before.strip_suffix(word))
+    .filter(|shorter| !shorter.ends_with("不"))
+    {
+        before = shorter.trim_end();
+    }
+    let no = |word: &&str| {
+        before.strip_suffix(*word).is_some_and(|rest| {
+            let question = !rest.ends_with("只要")
+                && rest.ends_with(['是', '要', '能', '约', '选', '定', '特', '区', '分', '个', '级', '类']);
+            if word.is_ascii() { !rest.ends_with(|c: char| c.is_ascii_alphanumeric()) } else { !question }
+        })
+    };
+    NO.iter().any(no)
 }
 
 fn refused_after(after: &str) -> bool {
@@ -156,7 +163,7 @@ fn refused_after(after: &str) -> bool {
         "有点",
         "已经",
     ];
-    const NO: [&str; 41] = [
+    const NO: [&str; 45] = [
         "不行",
         "不可以",
         "不方便",
@@ -187,6 +194,10 @@ fn refused_after(after: &str) -> bool {
         "不要",
         "不约",
         "以外",
+        "除外",
+        "不上班",
+        "休息",
+        "不营业",
         "之外",
         "doesnt",
         "does not",
@@ -202,8 +213,8 @@ fn refused_after(after: &str) -> bool {
     let mut after = after.trim_start();
     loop {
         if let Some(no) = NO.iter().find(|no| after.starts_with(**no)) {
-            // 周三不行吗 asks; 不能 alone is no answer to a day, but 不能来 is.
-            return !after[no.len()..].starts_with(['吗', '么']);
+            // 周三不行吗 asks; 先定周三，不行再改 takes it for now.
+            return !after[no.len()..].starts_with(['吗', '么', '再']);
         }
         match LEAD.iter().find_map(|word| after.strip_prefix(word)) {
             Some(rest) => after = rest,

@@ -9,6 +9,7 @@ mod clock;
 mod date;
 mod gives_up;
 mod meant;
+mod mend;
 mod number;
 mod phone;
 mod plate;

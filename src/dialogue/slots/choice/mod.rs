@@ -9,6 +9,7 @@ use super::amount::amount;
 use super::clock::{Clock, told};
 use super::date::{Day, Month, days};
 use super::meant::{meant, plain, refused};
+use super::mend::mend;
 use crate::dialogue::sound::{Sounds, Syllable};
 use crate::dialogue::text::is_han;
 use ordinal::ordinal;
@@ -17,7 +18,7 @@ use ordinal::ordinal;
 /// of them has, by its words or their sound (徐汇店 for 徐汇服务中心). [`None`] if none or more than one fits, or if it is refused
 /// (都不行, 不要徐汇的, "neither").
 pub fn choice(text: &str, options: &[&str]) -> Option<usize> {
-    let text = plain(text);
+    let text = mend(&plain(text));
     let text = meant(&text);
     let refuses =
         REFUSALS.iter().any(|no| if no.is_ascii() { has_word(text, no) } else { text.contains(no) });
@@ -26,7 +27,7 @@ pub fn choice(text: &str, options: &[&str]) -> Option<usize> {
     }
     let options: Vec<String> = options.iter().map(|option| plain(option)).collect();
     if let Some(found) = ordinal(text, options.len()) {
-        return found;
+        return found.place();
     }
     let mut left: Vec<usize> = (0..options.len()).collect();
     let mut narrowed = false;
@@ -34,20 +35,37 @@ pub fn choice(text: &str, options: &[&str]) -> Option<usize> {
     let offered: Vec<Said> = options.iter().map(|option| Said::of(option)).collect();
     for criterion in [Said::by_day, Said::by_clock, Said::by_amount] {
         let fits = |i: &usize| criterion(&said, &offered[*i]);
-        let known = left.iter().filter_map(|i| fits(i)).collect::<Vec<_>>();
+        let known = left.iter().filter_map(fits).collect::<Vec<_>>();
         if known.contains(&true) || (!known.is_empty() && known.len() == left.len()) {
             left.retain(|i| fits(i) == Some(true));
             narrowed = true;
         }
     }
-    if !(narrowed && left.len() < 2) {
-        if let Some(only) = by_words(text, &options, &left) {
-            return Some(only);
-        }
-    }
     match left.as_slice() {
+        [] => None,
         [only] if narrowed => Some(*only),
-        _ => None,
+        _ => by_words(text, &options, &left),
+    }
+}
+
+/// What a text comes to that does speak of the options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    This(usize),
+    /// No place in the list, several, or one that is turned down.
+    Nothing,
+}
+
+impl Verdict {
+    fn of(place: Option<usize>) -> Self {
+        place.map_or(Self::Nothing, Self::This)
+    }
+
+    fn place(self) -> Option<usize> {
+        match self {
+            Self::This(place) => Some(place),
+            Self::Nothing => None,
+        }
     }
 }
 
@@ -104,7 +122,6 @@ impl Said {
     /// Whether the option has the day that is said; [`None`] if that cannot be told.
     fn by_day(&self, option: &Self) -> Option<bool> {
         match (self.day?, option.day) {
-            (_, None) => None,
             (Day::Calendar { month, day, .. }, Some(Day::Calendar { month: other, day: number, .. })) => {
                 let named = |month: Option<Month>| month.filter(|month| matches!(month, Month::Is(_)));
                 let months = named(month).zip(named(other)).is_none_or(|(a, b)| a == b);
@@ -124,8 +141,9 @@ impl Said {
             (Clock::At(a), Clock::At(b)) => {
                 a == b || (bare && a.hour() % 12 == b.hour() % 12 && a.minute() == b.minute())
             }
-            (Clock::Between(from, to), Clock::At(at)) => from <= at && at < to,
-            (Clock::At(at), Clock::Between(from, to)) => from <= at && at < to,
+            (Clock::Between(from, to), Clock::At(at)) | (Clock::At(at), Clock::Between(from, to)) => {
+                from <= at && at < to
+            }
             (Clock::Between(from, to), Clock::Between(begins, ends)) => from <= begins && ends <= to,
         })
     }
@@ -154,19 +172,19 @@ fn by_words(text: &str, options: &[String], left: &[usize]) -> Option<usize> {
     own(text, options, left, pairs)
         .or_else(|| own(text, options, left, syllable_pairs))
         .or_else(|| own(text, options, left, characters))?
+        .place()
 }
 
 /// A piece of a text, with the bytes that it covers.
 type Piece<T> = (T, usize, usize);
 
-/// The option with most pieces in `text` that no other option has; an inner [`None`] if there are such pieces and they do not
-/// decide.
+/// The option with most pieces in `text` that no other option has; [`None`] if there are no such pieces.
 fn own<T: Eq + Hash>(
     text: &str,
     options: &[String],
     left: &[usize],
     pieces: impl Fn(&str) -> Vec<Piece<T>>,
-) -> Option<Option<usize>> {
+) -> Option<Verdict> {
     let heard: Vec<Piece<T>> = pieces(text);
     let own: Vec<HashSet<T>> =
         options.iter().map(|option| pieces(option).into_iter().map(|(piece, ..)| piece).collect()).collect();
@@ -184,7 +202,7 @@ fn own<T: Eq + Hash>(
     }
     let most = scores.iter().copied().max().filter(|most| *most > 0);
     let mut best = (0..scores.len()).filter(|i| Some(scores[*i]) == most);
-    any.then(|| best.next().filter(|_| best.next().is_none()))
+    any.then(|| Verdict::of(best.next().filter(|_| best.next().is_none())))
 }
 
 /// [`refused`], looking past what an option is called: 徐汇那家店太远.

@@ -1,18 +1,18 @@
 //! Options by their place: 第一个, 后面那家, "the second one".
 
-use super::turned_down;
+use super::{Verdict, turned_down};
 use crate::dialogue::slots::meant::refused;
 use crate::dialogue::slots::number::{small, small_en};
 use crate::dialogue::text::Lang;
 
-/// The place in the list that `text` names; an inner [`None`] if there is no such place.
-pub(super) fn ordinal(text: &str, count: usize) -> Option<Option<usize>> {
+/// The place in the list that `text` names; [`None`] if it names none.
+pub(super) fn ordinal(text: &str, count: usize) -> Option<Verdict> {
     let place =
         if Lang::of(text) == Some(Lang::En) { place_en(text, count)? } else { place_zh(text, count)? };
-    Some(place.filter(|place| *place < count))
+    Some(Verdict::of(place.place().filter(|place| *place < count)))
 }
 
-fn place_zh(text: &str, count: usize) -> Option<Option<usize>> {
+fn place_zh(text: &str, count: usize) -> Option<Verdict> {
     let last = count.checked_sub(1);
     let middle = (count % 2 == 1).then_some(count / 2);
     let named = [
@@ -57,17 +57,17 @@ fn place_zh(text: &str, count: usize) -> Option<Option<usize>> {
     }
     found.sort_unstable_by_key(|(at, ..)| *at);
     if let Some(meant) = found.iter().rev().find(|(at, end, _)| !turned_down(&text[..*at], &text[*end..])) {
-        return Some(meant.2);
+        return Some(Verdict::of(meant.2));
     }
     // 二, 二吧: nothing but the number.
     let bare = text.trim_start_matches(['要', '那', '就', '选']).trim_end_matches(['吧', '号', '个', '的']);
     let bare: Vec<char> = bare.chars().collect();
     let number =
         small(&bare, 0).filter(|(number, end)| *end == bare.len() && *number > 0).map(|(number, _)| number);
-    number.filter(|number| *number as usize <= count).map(|number| Some(number as usize - 1))
+    number.filter(|number| *number as usize <= count).map(|number| Verdict::This(number as usize - 1))
 }
 
-fn place_en(text: &str, count: usize) -> Option<Option<usize>> {
+fn place_en(text: &str, count: usize) -> Option<Verdict> {
     const PLACES: [(&str, usize); 10] = [
         ("first", 0),
         ("1st", 0),
@@ -100,7 +100,7 @@ fn place_en(text: &str, count: usize) -> Option<Option<usize>> {
                 || matches!(after, "of" | "week" | "month" | "year" | "time" | "night");
         let no = refused(&words[..at].join(" "), &words[at + 1..].join(" ").replacen("one ", "", 1));
         if let Some(place) = place.filter(|_| !other && !no) {
-            found = Some(place);
+            found = Some(Verdict::of(place));
         }
     }
     let bare = words.iter().filter(|w| !matches!(**w, "please" | "number" | "the" | "um" | "uh")).copied();
@@ -108,6 +108,6 @@ fn place_en(text: &str, count: usize) -> Option<Option<usize>> {
     found.or_else(|| {
         let (number, end) = small_en(&bare, 0)?;
         let place = (number as usize).checked_sub(1)?;
-        (end == bare.len() && place < count).then_some(Some(place))
+        (end == bare.len() && place < count).then_some(Verdict::This(place))
     })
 }

@@ -190,9 +190,22 @@ impl Scan<'_> {
         let in_the = self.word(end) == "in" && self.word(end + 1) == "the" && self.part(end + 2).is_some();
         let placed = in_the || matches!(self.word(end), "tomorrow" | "today" | "tonight");
         let whole = end - at == self.words.len();
-        ((told || ((led || whole || placed || (minute.is_some() && minutes % 5 == 0)) && !counted))
-            && hour >= 1)
-            .then_some((found, end))
+        // Digits of a number, and twenty of anything.
+        let spelt = |word: &str| one(word).is_some_and(|d| d < 10);
+        let listed = spelt(self.before(at)) || spelt(self.word(end)) || self.word(end) == "and" && hour > 12;
+        let led = led && (hour <= 12 || minute.is_some());
+        (!listed)
+            .then_some(())
+            .filter(|()| {
+                (told
+                    || ((led
+                        || whole
+                        || placed
+                        || (minute.is_some() && minutes % 5 == 0 && self.word(from) != "zero"))
+                        && !counted))
+                    && hour >= 1
+            })
+            .map(|()| (found, end))
     }
 
     /// Behind "to" or "and" of "from two to four", "between two and four".

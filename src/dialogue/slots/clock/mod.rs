@@ -11,6 +11,7 @@ use jiff::civil::Time;
 
 use super::date::days;
 use super::meant::{meant, plain, refused};
+use super::mend::mend;
 use crate::dialogue::text::Lang;
 
 /// A time of day, or the stretch in which any will do.
@@ -25,7 +26,7 @@ pub enum Clock {
 /// The time that is meant: the last one, and a time before a part of the day. Without a part of the day an hour is taken
 /// within opening hours (8:00 to 20:00): 两点 is 14:00, 九点 is 9:00.
 pub fn clock(text: &str) -> Option<Clock> {
-    let text = plain(text);
+    let text = mend(&plain(text));
     let now = meant(&text);
     let before = &text[..text.len() - now.len()];
     let said = times(now);
@@ -108,15 +109,22 @@ impl Part {
 
     /// `hour` o'clock in it; [`None`] if it has no such hour (上午 and 三点).
     fn at(self, hour: i8, minute: i8) -> Option<Time> {
-        let hour = match (self, hour) {
-            (_, 13..=23) => hour,
-            (Self::Small | Self::Night, 0 | 12 | 24) | (Self::Evening, 12 | 24 | 0) => 0,
-            (Self::Small, 1..=6) | (Self::Evening | Self::Night, 1..=4) => hour,
-            (Self::Small | Self::Night, 9..=11) => hour + 12,
-            (Self::Early | Self::Morning, 4..=12) | (Self::Noon, 10..=12) | (Self::Afternoon, 12) => hour,
-            (Self::Noon, 1..=3) | (Self::Afternoon, 1..=11) | (Self::Dusk, 4..=8) => hour + 12,
-            (Self::Evening, 5..=11) | (Self::AfterWork, 4..=11) => hour + 12,
-            (Self::Noon | Self::Afternoon, 0) => 12,
+        use Part::{AfterWork, Afternoon, Dusk, Early, Evening, Morning, Night, Noon, Small};
+        let midnight = matches!(hour, 0 | 12 | 24);
+        let hour = match self {
+            _ if (13..=23).contains(&hour) => hour,
+            Small | Night | Evening if midnight => 0,
+            Noon | Afternoon if hour == 0 => 12,
+            Small if hour <= 6 => hour,
+            Evening | Night if hour <= 4 => hour,
+            Early | Morning if (4..=12).contains(&hour) => hour,
+            Noon if (10..=12).contains(&hour) => hour,
+            Afternoon if hour == 12 => hour,
+            Small | Night if (9..=11).contains(&hour) => hour + 12,
+            Noon if (1..=3).contains(&hour) => hour + 12,
+            Dusk if (1..=11).contains(&hour) => hour + 12,
+            Afternoon if (1..=11).contains(&hour) => hour + 12,
+            Evening | AfterWork if (5..=11).contains(&hour) => hour + 12,
             _ => return None,
         };
         Time::new(hour, minute, 0, 0).ok()
@@ -256,7 +264,14 @@ fn limited(said: Said, text: &str, english: bool) -> Said {
         )
     };
     let clock = match limit {
-        Some(Limit::After) => Clock::Between(time, day(0, if time.hour() < CLOSE { CLOSE } else { 23 }).1),
+        Some(Limit::After) => {
+            let until = match time.hour() {
+                0..5 => OPEN,
+                5..CLOSE => CLOSE,
+                _ => 23,
+            };
+            Clock::Between(time, day(0, until).1)
+        }
         Some(Limit::Before) => Clock::Between(day(if time.hour() > OPEN { OPEN } else { 0 }, 0).0, time),
         None => said.clock,
     };

@@ -3,23 +3,23 @@ use jiff::civil::Time;
 use super::{Clock, clock};
 
 #[track_caller]
-fn check(table: &[(&str, Option<Clock>)]) {
+fn check<T: Into<Option<Clock>> + Copy>(table: &[(&str, T)]) {
     let wrong: Vec<String> = table
         .iter()
         .filter_map(|(text, wanted)| {
-            let got = clock(text);
-            (got != *wanted).then(|| format!("{text}: {got:?} instead of {wanted:?}"))
+            let (got, wanted) = (clock(text), (*wanted).into());
+            (got != wanted).then(|| format!("{text}: {got:?} instead of {wanted:?}"))
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-const fn at(hour: i8, minute: i8) -> Option<Clock> {
-    Some(Clock::At(Time::constant(hour, minute, 0, 0)))
+const fn at(hour: i8, minute: i8) -> Clock {
+    Clock::At(Time::constant(hour, minute, 0, 0))
 }
 
-const fn between(from: i8, to: i8) -> Option<Clock> {
-    Some(Clock::Between(Time::constant(from, 0, 0, 0), Time::constant(to, 0, 0, 0)))
+const fn between(from: i8, to: i8) -> Clock {
+    Clock::Between(Time::constant(from, 0, 0, 0), Time::constant(to, 0, 0, 0))
 }
 
 #[test]
@@ -73,6 +73,20 @@ fn times_are_read_as_they_are_said() {
         ("明早八点", at(8, 0)),
         ("今晚七点", at(19, 0)),
         ("下午吧三点", at(15, 0)),
+        ("八点二十", at(8, 20)),
+        ("五点来钟", at(17, 0)),
+        ("一点十五", at(13, 15)),
+        ("一点钟", at(13, 0)),
+        ("下午一点都可以", at(13, 0)),
+        ("五点五十", at(17, 50)),
+        ("二十点", at(20, 0)),
+        ("礼拜三三点", at(15, 0)),
+        ("星期四四点", at(16, 0)),
+        ("周五下午五点二十", at(17, 20)),
+        ("傍晚九点四十", at(21, 40)),
+        ("周一晚上八点", at(20, 0)),
+        ("下午三店", at(15, 0)),
+        ("三点十分感谢", at(15, 0)),
     ]);
 }
 
@@ -96,6 +110,12 @@ fn stretches_are_read() {
         ("下午三点以后", between(15, 20)),
         ("十点之前", between(8, 10)),
         ("8点-10点", between(8, 10)),
+        ("上午九点到十一点", between(9, 11)),
+        ("中午十二点到一点", between(12, 13)),
+        ("三点前", between(8, 15)),
+        ("周一晚上", between(18, 22)),
+        ("晚上十二点以后", between(0, 8)),
+        ("下午3点到5点", between(15, 17)),
         ("afternoon", between(12, 18)),
         ("in the morning", between(8, 12)),
         ("tomorrow evening", between(18, 22)),
@@ -148,7 +168,7 @@ fn the_corrected_time_wins() {
         ("上午没空三点可以", at(15, 0)),
         ("下午三点不对是周四", at(15, 0)),
         ("三点错了应该是四点", at(16, 0)),
-        ("下午不行", None),
+        ("下午七点哦不是早上六点", at(6, 0)),
         ("three, no sorry, four o'clock", at(16, 0)),
         ("not at two at three", at(15, 0)),
     ]);
@@ -186,6 +206,25 @@ fn a_sentence_without_a_time_has_none() {
         "晚点再说",
         "三点二十公里",
         "good morning",
+        "下午不行",
+        "等十分钟",
+        "停一晚上",
+        "打了一上午电话",
+        "三点水的沈",
+        "电压十一点几伏",
+        "between twenty and eighty percent",
+        "call me back at one three three two two seven",
+        "it shows code nine zero five",
+        "有一点三电的问题",
+        "就差一点",
+        "是一点小问题",
+        "五点五",
+        "星期四",
+        "你们几点下班",
+        "两点意见",
+        "P七",
+        "三点八万",
+        "手机号是幺三八零零",
         "two days",
         "one car",
         "i am fine",
@@ -193,7 +232,7 @@ fn a_sentence_without_a_time_has_none() {
         "good afternoon",
     ]
     .into_iter()
-    .map(|text| (text, None))
+    .map(|text| (text, None::<Clock>))
     .collect();
     check(&table);
 }

@@ -39,7 +39,7 @@ const PARTS: [(&str, Part); 29] = [
 ];
 
 /// Points that are no times: 两点建议, 三点式.
-const POINTS: [&str; 24] = [
+const POINTS: [&str; 25] = [
     "建议",
     "意见",
     "问题",
@@ -54,6 +54,7 @@ const POINTS: [&str; 24] = [
     "内容",
     "好处",
     "注意",
+    "水",
     "式",
     "要说",
     "想说",
@@ -156,8 +157,11 @@ impl Scan<'_> {
         let (word, part) = PARTS.iter().find(|(word, _)| self.starts(at, word))?;
         let end = at + word.chars().count();
         // 早上好
+        // 一晚上, 整上午: how long, not when. 周一晚上 and 二十一晚上 are days.
+        let before = |back: usize| at.checked_sub(back).map_or(' ', |i| self.c[i]);
+        let while_long = "一整半几".contains(before(1)) && before(2) != '十' && !self.weekday_before;
         let greets = self.c.get(end) == Some(&'好') && !self.starts(end, "好像") && !self.starts(end, "好了");
-        (!greets).then_some((Found::Part(*part), end))
+        (!greets && !while_long).then_some((Found::Part(*part), end))
     }
 
     fn time(&self, at: usize) -> Option<(Found, usize)> {
@@ -248,7 +252,7 @@ impl Scan<'_> {
             return exactly(hour, 0, after + word.chars().count());
         }
         // A decimal number; points; a little.
-        let decimal = self.c.get(after).is_some_and(|c| is_numeral(*c));
+        let decimal = self.c.get(after).is_some_and(|c| is_numeral(*c) || *c == '几') && !self.very(after);
         let before: String = self.c[..at].iter().collect();
         let rest: String = self.c[after..].iter().collect();
         let points = POINTS.iter().any(|word| rest.starts_with(word))
@@ -290,16 +294,18 @@ impl Scan<'_> {
                 })
         };
         let (minute, end) = found?;
-        let very = sign == '十'
-            && end == at + 1
-            && self.c.get(at + 1) == Some(&'分')
-            && self.c.get(at + 2).is_some_and(|c| "感满着不重方抱麻急想需清高喜难生担".contains(*c));
         let measured =
             ["公里", "千米", "万", "升", "度", "块", "元", "千瓦", "倍", "米", "个", "折", "成", "天"]
                 .iter()
                 .any(|unit| self.starts(end, unit));
         let long = self.starts(end, "分钟");
-        (!very && !measured && !long).then(|| (minute, self.skip(end, '分')))
+        (!self.very(at) && !measured && !long).then(|| (minute, self.skip(end, '分')))
+    }
+
+    /// 十分感谢 is no ten minutes.
+    fn very(&self, at: usize) -> bool {
+        self.starts(at, "十分")
+            && self.c.get(at + 2).is_some_and(|c| "感满着不重方抱麻急想需清高喜难生担".contains(*c))
     }
 
     fn skip(&self, at: usize, word: char) -> usize {

@@ -11,13 +11,14 @@ use jiff::civil::{Date, Weekday};
 
 use super::clock::times;
 use super::meant::{meant, plain, refused};
+use super::mend::mend;
 use crate::dialogue::text::Lang;
 
 /// The last date that is meant (不是周三，是周四 is Thursday), counted from `today`. A weekday or a day of the month is the
 /// next one that is not past; 下周 begins on Monday. [`None`] without a date, for a span (周一到周五, 周末, 过几天), and for a
 /// day that was only turned down (周三不行). 月底 is the last day of the month.
 pub fn date(text: &str, today: Date) -> Option<Date> {
-    let text = plain(text);
+    let text = mend(&plain(text));
     let now = meant(&text);
     let before = &text[..text.len() - now.len()];
     let said = join(days(now), now, today);

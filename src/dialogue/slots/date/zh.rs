@@ -104,9 +104,12 @@ impl Scan<'_> {
         let before = at.checked_sub(1).map_or(' ', |i| self.c[i]);
         // 以后天天, 今后天气, 之前天冷.
         let inside = match self.c[at] {
-            '后' => "以然之今最随背午饭周月年期往".contains(before),
+            '后' => {
+                let sky = self.c.get(at + 2).is_some_and(|c| "边空际色晴".contains(*c));
+                sky || "以然之今最随背午饭周月年期往".contains(before)
+            }
             '前' => "以之目提从先".contains(before),
-            '明' => "说声文透聪证发".contains(before),
+            '明' => "声文透聪证发".contains(before),
             _ => false,
         };
         (!inside).then(|| (Some(Day::Relative(*days)), at + word.chars().count()))
@@ -121,14 +124,19 @@ impl Scan<'_> {
         if week.is_none() && self.counted(at) {
             return Some((None, unit));
         }
-        let day = self.weekday_at(unit).map(|weekday| (weekday, unit + 1)).or_else(|| {
+        let day = self.weekday_at(unit, week.is_some()).map(|weekday| (weekday, unit + 1)).or_else(|| {
             // 下周的周三
             let gap = usize::from(matches!(self.c.get(unit), Some('的' | '那' | '吧' | '呢')));
             let second = self.week(unit + gap).filter(|_| week.is_some())?;
-            self.weekday_at(second).map(|weekday| (weekday, second + 1))
+            self.weekday_at(second, false).map(|weekday| (weekday, second + 1))
         });
         let Some((weekday, end)) = day else { return week.map(|_| (None, unit)) };
         Some((Some(Day::Weekday { week, weekday }), end))
+    }
+
+    /// 一个礼拜三傍晚
+    fn named_part(&self, at: usize) -> bool {
+        ["上午", "下午", "早上", "晚上", "中午", "傍晚"].iter().any(|part| self.starts(at, part))
     }
 
     /// True behind 两, 三个, 每 …: but not behind the 一 of 周一周三, nor the 个 of 那个周三.
@@ -136,13 +144,18 @@ impl Scan<'_> {
         let before = |back: usize| at.checked_sub(back).map_or(' ', |i| self.c[i]);
         let many = |c: char| is_numeral(c) || "几每半整".contains(c);
         match before(1) {
-            '个' => many(before(2)),
+            // 两个星期三次; but 约一个周三.
+            '个' => many(before(2)) && self.c[at] != '周' && !self.named_part(at + 3),
             other => many(other) && !"周期拜".contains(before(2)),
         }
     }
 
     /// 下, 下下, 这, 本, 上: how many from this one.
     fn offset(&self, at: usize) -> (Option<i32>, usize) {
+        // 确认一下周日的预约
+        if at > 0 && self.c[at] == '下' && self.c[at - 1] == '一' {
+            return (None, at);
+        }
         let table = [
             ("下下", 2),
             ("上上", -2),
@@ -164,16 +177,20 @@ impl Scan<'_> {
         ["星期", "礼拜", "周"].iter().find(|word| self.starts(at, word)).map(|word| at + word.chars().count())
     }
 
-    fn weekday_at(&self, at: usize) -> Option<Weekday> {
+    fn weekday_at(&self, at: usize, prefixed: bool) -> Option<Weekday> {
         let next = |words: &[char]| self.c.get(at + 1).is_some_and(|c| words.contains(c));
         let day = *self.c.get(at)?;
         let other = match day {
             '天' => next(&['气', '天', '冷', '热']),
             '日' => next(&['常', '子']),
-            '一' => {
-                next(&['般', '直', '共', '定', '样', '起', '下', '些', '切', '会'])
+            // 这周一直在下雨; but 周一下午, 周一会来.
+            '一' if prefixed => {
+                let low = next(&['下']) && !self.c.get(at + 2).is_some_and(|c| "午班单雨".contains(*c));
+                low || next(&['般', '直', '共', '定', '样', '起', '些', '切'])
+                    || (next(&['会']) && self.c.get(at + 2) == Some(&'儿'))
                     || (next(&['点']) && !self.says_clock(at + 2))
             }
+            '一' => false,
             _ => day.is_ascii_digit() && self.c.get(at + 1).is_some_and(char::is_ascii_digit),
         };
         let number = match day {
@@ -284,7 +301,7 @@ impl Scan<'_> {
         }
         // 第五号, 腊月二十五号, 款式五号; 三日游, 一日三餐; and numbered things.
         let is_day = self.c.get(end) == Some(&'日');
-        let other = "第月初尾款工.:/-".contains(before)
+        let other = "第月初尾款工小大.:/-".contains(before)
             || before.is_ascii_alphanumeric()
             || NUMBERED.iter().any(|thing| self.starts(end + 1, thing))
             || (is_day && (day == 1 || "内游三行之".contains(*self.c.get(end + 1).unwrap_or(&' '))));
@@ -317,6 +334,9 @@ impl Scan<'_> {
         // 前 of 前天 belongs to it; 两天前 is past.
         if let Some(end) = tail(&earlier).filter(|_| !self.starts(stop, "前天") && !led) {
             return Some((Some(day(-1)), end));
+        }
+        if self.named_part(stop + 1) {
+            return None;
         }
         // 过两天: some day soon.
         let vague = self.c[from] == '两';

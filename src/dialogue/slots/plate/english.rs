@@ -89,9 +89,9 @@ pub(super) fn english(text: &str) -> Vec<Token> {
         "lima", "mike", "november", "oscar", "papa", "quebec", "romeo", "sierra", "tango", "uniform",
         "victor", "whiskey", "xray", "yankee", "zulu",
     ];
-    const FILLERS: [&str; 16] = [
+    const FILLERS: [&str; 17] = [
         "dash", "hyphen", "dot", "space", "then", "and", "capital", "letter", "number", "um", "uh", "er",
-        "followed", "by", "the", "for",
+        "followed", "by", "the", "for", "i",
     ];
     const LEAD: [&str; 14] = [
         "my",
@@ -157,7 +157,9 @@ pub(super) fn english(text: &str) -> Vec<Token> {
             value.to_string().chars().map(exact).collect()
         } else if word == "oh" {
             vec![exact('0')]
-        } else if word.len() == 1 || (word.len() <= 8 && word.contains(|c: char| c.is_ascii_digit())) {
+        } else if (word.len() == 1 && word != "i")
+            || (word.len() <= 8 && word.contains(|c: char| c.is_ascii_digit()))
+        {
             word.chars().filter(char::is_ascii_alphanumeric).map(exact).collect()
         } else if let Some(called) = CALLED.iter().find(|called| **called == word) {
             called.chars().take(1).map(exact).collect()

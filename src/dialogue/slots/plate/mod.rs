@@ -86,6 +86,11 @@ impl Heard {
         let Some((lead, denied)) = text.split_once("不是") else { return false };
         let (lead, wrong, right) = match denied.rsplit_once('是') {
             Some((wrong, right)) => (lead, letters(wrong), letters(right)),
+            None if self.is_empty() && !read(denied).is_empty() => {
+                // 京A不是京B
+                self.add(read(lead));
+                return true;
+            }
             None => ("", letters(denied), letters(lead)),
         };
         let mut so_far = self.clone();
@@ -203,6 +208,9 @@ fn serial(tokens: &[Token], at: usize) -> (String, usize, usize) {
     let (mut i, mut end, mut guessed) = (at, at, 0);
     while let Some(token) = tokens.get(i) {
         let sign = |i: usize| tokens.get(i).and_then(|t| t.sign);
+        // The last one of a plate, not a word behind it.
+        let new_energy = text.starts_with(|c: char| c.is_ascii_alphabetic());
+        let room = text.len() == 4 || (text.len() == 5 && new_energy && token.digit.is_some());
         if let Some(exact) = token.sign {
             text.push(match exact {
                 // No serial has these letters.
@@ -212,7 +220,7 @@ fn serial(tokens: &[Token], at: usize) -> (String, usize, usize) {
             });
             end = i + 1;
         } else if let Some(like) = token.digit.or(token.letter)
-            && (sign(i + 1).is_some() || (i + 1 == tokens.len() && token.last && matches!(text.len(), 3..=5)))
+            && (sign(i + 1).is_some() || (i + 1 == tokens.len() && token.last && room))
             && (end == i || (text.is_empty() && token.digit.is_none()))
             && !(text.is_empty() && at > 0 && token.filler)
         {
@@ -243,8 +251,9 @@ fn without_province(tokens: &[Token]) -> Option<Heard> {
             first.digit.filter(|_| followed >= 2).or(first.letter.filter(|_| followed >= 3)).filter(|_| led);
         let (text, end) = match (first.sign, guess) {
             (Some(sign), _) | (None, Some(sign)) => {
-                let (more, end, _) = serial(tokens, at + 1);
-                (format!("{sign}{more}"), end)
+                let (more, end, guessed) = serial(tokens, at + 1);
+                let mostly = more.len() > 2 * guessed || guessed == 0;
+                if mostly { (format!("{sign}{more}"), end) } else { (String::new(), at + 1) }
             }
             (None, None) => (String::new(), at + 1),
         };
@@ -254,7 +263,9 @@ fn without_province(tokens: &[Token]) -> Option<Heard> {
         }
         at = end.max(at + 1);
     }
-    let digits = best.chars().all(|c| c.is_ascii_digit());
-    let fits = best.len() <= if digits { 6 } else { 8 } && (best.len() >= 2 || (best.len() == 1 && only));
+    // 六七成, SOS: a few digits, or letters alone, only where nothing else is said.
+    let digits = best.chars().filter(char::is_ascii_digit).count();
+    let longest = if digits == best.len() { 6 } else { 8 };
+    let fits = !best.is_empty() && best.len() <= longest && (only || (digits > 0 && best.len() > 2));
     fits.then_some(Heard { province: None, rest: best })
 }

@@ -44,6 +44,8 @@ fn plates_said_at_once_are_read() {
         (&["我那个车牌是川A一二三四D对没错"], Whole("川A1234D")),
         (&["沪A一二三四五F"], Whole("沪A12345F")),
         (&["沪AOI二三四"], Whole("沪A01234")),
+        (&["沪牌A一二三四五"], Whole("沪A12345")),
+        (&["京N五Q五Q五"], Whole("京N5Q5Q5")),
     ]);
 }
 
@@ -67,9 +69,22 @@ fn misheard_plates_are_read_where_the_shape_fits() {
         (&["沪A艾弗一二三四五"], Whole("沪AF12345")),
         (&["户诶幺二三四五"], Whole("沪A12345")),
         (&["沪A一二三就五"], Whole("沪A12395")),
+        (&["闽FF三把四六一"], Whole("闽FF38461")),
+        (&["冀CF六司一五八"], Whole("冀CF64158")),
+        (&["车牌是诉ADN爸零五零"], Whole("苏ADN8050")),
+        (&["蒙B已八二四三"], Whole("蒙B18243")),
         (&["沪A妖二三四五"], Whole("沪A12345")),
         (&["沪A洞二三四五"], Whole("沪A02345")),
         (&["户A"], Part("沪A")),
+        (&["路B一二三四五"], Whole("鲁B12345")),
+        (&["陆B一二三四五"], Whole("鲁B12345")),
+        (&["记A一二三四五"], Whole("冀A12345")),
+        (&["级A一二三四五"], Whole("吉A12345")),
+        (&["请A一二三四五"], Whole("青A12345")),
+        (&["柜A一二三四五"], Part("A12345")),
+        (&["沪A一二三四五有"], Whole("沪A12345")),
+        (&["沪A D一二三四吧"], Whole("沪AD1234")),
+        (&["沪A一二三四酒"], Whole("沪A12349")),
     ]);
 }
 
@@ -99,6 +114,10 @@ fn corrections_replace_what_was_said() {
         (&["沪A一二三四五", "不对最后一位是七"], Whole("沪A12347")),
         (&["沪A一二三四五", "不对后三位是七八九"], Whole("沪A12789")),
         (&["沪A D一二三四五", "不是D是B"], Whole("沪AB12345")),
+        (&["京A不是京B"], Part("京A")),
+        (&["是P二不是P三"], Part("P2")),
+        (&["我刚才报错了车牌应该是沪AD七W四三六"], Whole("沪AD7W436")),
+        (&["车牌沪D七五九九三嗯最后一位我再看一眼"], Whole("沪D75993")),
         (&["沪A D一二三四五", "是B不是D"], Whole("沪AB12345")),
         (&["沪A D一二三四五", "不是弟是必"], Whole("沪AB12345")),
         (&["沪A一二三四五", "错了应该是京A一二三四五"], Whole("京A12345")),
@@ -117,6 +136,8 @@ fn english_callers_are_understood() {
         (&["guangdong bravo delta one two three four five"], Whole("粤BD12345")),
         (&["B one twenty three forty five", "zhejiang"], Whole("浙B12345")),
         (&["b oh two three four five"], Part("B02345")),
+        (&["the plate number is n one four one i think"], Part("N141")),
+        (&["the plate number is four seven two zero one six i think"], Part("472016")),
     ]);
 }
 
@@ -137,6 +158,13 @@ fn what_is_no_plate_is_none() {
         &["hold on please"],
         &["what do you mean"],
         &["ok"],
+        &["只有六七成吧"],
+        &["大概三四天"],
+        &["SOS怎么用"],
+        &["BMS要不要升级"],
+        &["头发一把一把地掉"],
+        &["take us to a hotel"],
+        &["i called ten minutes ago"],
     ]
     .into_iter()
     .map(|pieces| (pieces, Nothing))

@@ -31,11 +31,13 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
     if Lang::of(text) == Some(Lang::En) { english(text) } else { chinese(text) }
 }
 
-const FILLERS: &str = "的点嗯呃啊那个然后面是就杠再加接着最末尾";
+const FILLERS: &str = "的点嗯呃啊那个然后面是就杠再加接着最末尾牌";
 const LEAD: &str = "我的车牌照号码是为叫这辆好对喂您你登记用老公婆省";
 /// Words that are no letters one by one.
-const WORDS: [&str; 12] =
-    ["ok", "app", "suv", "ota", "vip", "wifi", "hi", "hello", "esp", "abs", "vin", "gps"];
+const WORDS: [&str; 22] = [
+    "ok", "app", "suv", "ota", "vip", "wifi", "hi", "esp", "abs", "vin", "gps", "sos", "com", "qq", "etc",
+    "bms", "led", "nfc", "usb", "cltc", "mpv", "phev",
+];
 /// Names of letters as they are written in characters, longest first.
 const NAMES: [(&str, char); 38] = [
     ("豆贝尔优", 'W'),
@@ -141,7 +143,9 @@ fn chinese(text: &str) -> Vec<Token> {
             at += 3;
             continue;
         }
-        if count.is_some() && "个位下点会些样定直起年月号十百千万辆".contains(next) {
+        let counted = "个位下点会些样定直起年月号十百千万辆".contains(next)
+            || ("把块张条只截".contains(next) && out.last().is_none_or(|t: &Token| t.sign.is_none()));
+        if count.is_some() && counted {
             out.push(Token { filler: "个位".contains(next), ..Token::default() });
             at += 2;
             continue;
@@ -183,13 +187,20 @@ fn character(c: char) -> Token {
     Token {
         sign: digit(c).filter(|_| like.is_none()),
         province,
-        digit: like,
+        digit: like.or_else(|| digit_like(c)),
         letter: letter_like(c),
         province_like: province.or_else(|| province_like(c)),
-        last: !"吧把就要啊的呢么期开".contains(c),
+        last: !"吧把就要啊的呢么期开诶欸哎唉".contains(c) && (like.is_some() || digit_like(c).is_none()),
         filler: FILLERS.contains(c) || matches!(c, '.' | '-' | ':' | '/'),
         lead: LEAD.contains(c),
     }
+}
+
+/// A digit that sounds like `c`: 四死思, 五午务.
+fn digit_like(c: char) -> Option<char> {
+    let sound = Syllable::of(c).filter(|_| is_han(c))?;
+    let said = "零一二三四五六七八九".chars().zip('0'..='9');
+    said.into_iter().find(|(said, _)| Syllable::of(*said) == Some(sound)).map(|(_, digit)| digit)
 }
 
 fn letter_like(c: char) -> Option<char> {
