@@ -1,5 +1,6 @@
 //! Which of several options is meant.
 
+mod order;
 mod ordinal;
 
 use std::collections::HashSet;
@@ -12,9 +13,10 @@ use super::meant::{meant, plain, refused};
 use super::mend::mend;
 use crate::dialogue::sound::{Sounds, Syllable};
 use crate::dialogue::text::is_han;
+use order::by_order;
 use ordinal::ordinal;
 
-/// Which of the `options` is meant: by ordinal (第一个, 最后一个, "the second one"), by a date, a time or a number that only one
+/// Which of the `options` is meant: by ordinal (第一个, 最后一个, "the second one"), as the first or last in time (最早的), by a date, a time or a number that only one
 /// of them has, by its words or their sound (徐汇店 for 徐汇服务中心). [`None`] if none or more than one fits, or if it is refused
 /// (都不行, 不要徐汇的, "neither").
 pub fn choice(text: &str, options: &[&str]) -> Option<usize> {
@@ -33,6 +35,9 @@ pub fn choice(text: &str, options: &[&str]) -> Option<usize> {
     let mut narrowed = false;
     let said = Said::of(text);
     let offered: Vec<Said> = options.iter().map(|option| Said::of(option)).collect();
+    if let Some(found) = by_order(text, &offered) {
+        return found.place();
+    }
     for criterion in [Said::by_day, Said::by_clock, Said::by_amount] {
         let fits = |i: &usize| criterion(&said, &offered[*i]);
         let known = left.iter().filter_map(fits).collect::<Vec<_>>();
@@ -313,6 +318,16 @@ mod tests {
             ("周四", &days, Some(1)),
             ("晚上的", &days, Some(2)),
             ("周三不对周五", &days, Some(2)),
+            ("最早的那个", &slots, Some(1)),
+            ("越早越好", &slots, Some(1)),
+            ("最晚的", &slots, Some(2)),
+            ("早一点的", &slots[..2], Some(1)),
+            ("晚一点再说", &slots[..2], None),
+            ("the earliest", &slots, Some(1)),
+            ("最早的", &["12月31日上午十点", "1月2日上午九点"], Some(0)),
+            ("周三的", &["十一月二十五号周三下午两点", "十一月二十六号周四下午两点"], Some(0)),
+            ("最早的", &shops, None),
+            ("名天下五两点", &["明天下午两点", "明天下午三点"], Some(0)),
             ("三十六期", &plans, Some(1)),
             ("分二十四期吧", &plans, Some(0)),
             ("the second one", &shops, Some(1)),

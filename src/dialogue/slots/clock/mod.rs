@@ -122,8 +122,7 @@ impl Part {
             Afternoon if hour == 12 => hour,
             Small | Night if (9..=11).contains(&hour) => hour + 12,
             Noon if (1..=3).contains(&hour) => hour + 12,
-            Dusk if (1..=11).contains(&hour) => hour + 12,
-            Afternoon if (1..=11).contains(&hour) => hour + 12,
+            Afternoon | Dusk if (1..=11).contains(&hour) => hour + 12,
             Evening | AfterWork if (5..=11).contains(&hour) => hour + 12,
             _ => return None,
         };

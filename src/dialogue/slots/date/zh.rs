@@ -108,7 +108,7 @@ impl Scan<'_> {
                 let sky = self.c.get(at + 2).is_some_and(|c| "边空际色晴".contains(*c));
                 sky || "以然之今最随背午饭周月年期往".contains(before)
             }
-            '前' => "以之目提从先".contains(before),
+            '前' => "以之目提先".contains(before),
             '明' => "声文透聪证发".contains(before),
             _ => false,
         };

@@ -46,6 +46,7 @@ fn plates_said_at_once_are_read() {
         (&["沪AOI二三四"], Whole("沪A01234")),
         (&["沪牌A一二三四五"], Whole("沪A12345")),
         (&["京N五Q五Q五"], Whole("京N5Q5Q5")),
+        (&["京Q Q零零零零"], Whole("京QQ0000")),
     ]);
 }
 

@@ -165,7 +165,10 @@ fn chinese(text: &str) -> Vec<Token> {
         if sign.is_ascii_alphabetic() {
             let word: String = c[at..].iter().take_while(|c| c.is_ascii_alphabetic()).collect();
             let length = word.len();
-            if length > 4 || WORDS.contains(&word.as_str()) {
+            // 京QQ零零零零 has no word in it.
+            let amid = out.last().is_some_and(|t: &Token| t.sign.is_some() || t.province.is_some())
+                || c.get(at + length).is_some_and(|c| digit(*c).is_some());
+            if length > 8 || (WORDS.contains(&word.as_str()) && !amid) {
                 out.push(Token::default());
             } else {
                 let letter = |c: char| Token { sign: Some(c.to_ascii_uppercase()), ..Token::default() };
