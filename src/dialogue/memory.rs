@@ -1,0 +1,72 @@
+//! What the mind keeps of one conversation between its turns. The core holds it and gives it back with the next turn; what a
+//! withdrawn answer would have changed is never kept.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::tools::Use;
+
+/// The mind's memory of a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Flows that are under way, the present one last; those before it wait.
+    pub flows: Vec<Progress>,
+    /// What flows have learned that others may use: the vehicle, the customer.
+    pub facts: Map<String, Value>,
+    /// Tools that the large model has asked for in this turn, in order.
+    pub asked: Vec<Use>,
+    /// How many flows have begun: tells the same wish from the same wish once more.
+    pub begun: u32,
+}
+
+/// How far a flow has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Its id.
+    pub flow: String,
+    /// Which of the call's flows it is; goes with every use of a tool.
+    pub occasion: u32,
+    /// What the caller has said, by slot.
+    pub slots: Map<String, Value>,
+    /// What the caller was told, as it was said: nothing is told twice.
+    pub told: Vec<String>,
+    /// What the caller has said yes to, as it was read out.
+    pub agreed: Option<String>,
+    /// What the last question asks for.
+    pub asked: Option<Asked>,
+    /// The caller's pieces of the slot being asked for, oldest first: a number said in three breaths.
+    pub pieces: Vec<String>,
+    /// Words that named a time of day before the free times were known.
+    pub wish: Option<String>,
+    /// Replies in a row from which nothing was learned.
+    pub misses: u8,
+}
+
+/// What a flow has asked the caller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Asked {
+    /// A slot.
+    Slot(String),
+    /// A yes to what was read out.
+    Yes(String),
+    /// What shall be changed of what was read out.
+    Change,
+}
+
+impl Progress {
+    /// A flow that begins.
+    pub fn new(flow: &str, occasion: u32, slots: Map<String, Value>) -> Self {
+        Self {
+            flow: flow.to_owned(),
+            occasion,
+            slots,
+            told: Vec::new(),
+            agreed: None,
+            asked: None,
+            pieces: Vec::new(),
+            wish: None,
+            misses: 0,
+        }
+    }
+}
