@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use anyhow::Context;
 use nightline::asr::{Error, Job, Recognizer, Token, Transcript};
 use nightline::config::Config;
-use nightline::dialogue::{Act, Ask, Decision, Mind, Reason, Said, Thought, Tier};
+use nightline::dialogue::{Act, Ask, Decision, Expect, Mind, Reason, Said, Thought, Tier};
 use nightline::media::RATE;
 use nightline::server::Server;
 use nightline::services::Pools;
@@ -107,6 +107,9 @@ impl Mind for Brain {
             sources: vec!["charge-time".into()],
             tier: Tier::Light,
             topic: "charging".into(),
+            withheld: Vec::new(),
+            expect: Expect::Open,
+            memory: None,
         }));
     }
 

@@ -130,6 +130,7 @@ impl Server {
             self.shared.database.clone(),
             Arc::new(health),
             self.shared.metrics.clone(),
+            self.shared.chat.clone(),
             shutdown.clone().cancelled_owned(),
         );
         tokio::spawn(async move {
@@ -170,7 +171,11 @@ async fn take(
     let leg = line.answer(incoming).await?;
     tracing::info!(call = %info.id, "call answered");
 
-    let call = Call::new(shared.settings.clone(), services::voice_activity(), caller, clock.now());
+    let earlier = caller.as_deref().and_then(|caller| shared.chat.earlier(caller));
+    let mut call = Call::new(shared.settings.clone(), services::voice_activity(), caller, clock.now());
+    if let Some(earlier) = earlier {
+        call.recall(earlier);
+    }
     let mut taps = shared.begin(&info);
     taps.extend(watch.map(|make| make(&info)));
     let (mut session, inbox) = Session::new(call, shared.services.clone(), &info, taps);

@@ -15,9 +15,11 @@ use crate::call::event::Event;
 use crate::call::listening::Hearing;
 use crate::call::settings::BargeIn;
 use crate::call::{Lexicon, Phrases, Settings, VoiceActivity};
+use crate::chat::door::Desk;
 use crate::cli::doctor::Verdict;
 use crate::config::{self, Config, Model};
 use crate::dialogue::engine;
+use crate::dialogue::light::local_now;
 use crate::dialogue::llm::LlmConfig;
 use crate::dialogue::sound;
 use crate::dialogue::tenant::{self, Tenant};
@@ -29,6 +31,8 @@ use crate::record::wav::StereoWriter;
 use crate::record::{CallInfo, CallRecord, Tap};
 use crate::store::{Store, StoreHandle};
 use crate::telemetry::metrics::Metrics;
+use crate::tools::http::{self as http_tools, HttpTools};
+use crate::tools::{NoTools, Tools};
 use crate::tts::clause::Clauses;
 use crate::tts::voices::Engine;
 use crate::tts::{Mouth, hold, voices};
@@ -51,6 +55,9 @@ pub enum Error {
     /// The tenant's data.
     #[error("the tenant's data cannot be used: {0}")]
     Tenant(#[from] tenant::Error),
+    /// The back office.
+    #[error("the tools cannot be used: {0}")]
+    Tools(#[from] http_tools::Error),
     /// The mind.
     #[error("the mind cannot start: {0}")]
     Mind(#[from] engine::Error),
@@ -82,24 +89,26 @@ pub struct Shared {
     pub database: Store,
     /// Figures of all calls.
     pub metrics: Metrics,
+    /// Where customers write.
+    pub chat: Desk,
     store: StoreHandle,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Pools {
-    /// Opens the pools. Must be called in a tokio runtime if a large language model or a recognition server is configured.
+    /// Opens the pools. Must be called in a tokio runtime if a large language model, a back office or a recognition server is configured.
     pub fn open(config: &Config) -> Result<Self, Error> {
         let tenant = Tenant::load(&config.tenant.name, config.tenant.folder.as_deref())?;
         let asr = recognizer(&config.asr, &tenant)?;
-        let llm = config.llm.as_ref().map(|llm| LlmConfig {
-            url: llm.url.clone(),
-            model: llm.model.clone(),
-            api_key: llm.api_key.clone(),
-            first_token: llm.first_token,
-            total: llm.total,
-            ..LlmConfig::default()
-        });
-        let mind = engine::open(tenant.clone(), llm)?;
+        let tools: Arc<dyn Tools> = match &config.tools {
+            Some(tools) => {
+                let runtime = tokio::runtime::Handle::current();
+                Arc::new(HttpTools::new(tenant.tools.clone(), &tools.url, tools.token.clone(), runtime)?)
+            }
+            None => Arc::new(NoTools::default()),
+        };
+        let mind =
+            engine::open(tenant.clone(), llm_config(config), (!tools.specs().is_empty()).then(local_now))?;
         let names = voice_names(config, &tenant);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let options = crate::tts::Options { voices: config.tts.folder.clone(), ..Default::default() };
@@ -110,6 +119,7 @@ impl Pools {
             asr,
             tts,
             mind,
+            tools,
             callbacks: Arc::new(Unstored),
             language: config.asr.language,
             voices: Voices::default(),
@@ -147,6 +157,7 @@ impl Shared {
         let (handle, writer) = store.writer();
         let services = Services { callbacks: Arc::new(Stored(handle.clone())), ..pools.services };
         Ok(Self {
+            chat: Desk::new(services.mind.clone(), services.tools.clone()),
             services,
             settings: pools.settings,
             tenant: pools.tenant.id.clone(),
@@ -210,6 +221,18 @@ impl Shared {
         let writer = self.writer.lock().ok().and_then(|mut writer| writer.take());
         drop(writer);
     }
+}
+
+/// The large model, as configured.
+pub fn llm_config(config: &Config) -> Option<LlmConfig> {
+    config.llm.as_ref().map(|llm| LlmConfig {
+        url: llm.url.clone(),
+        model: llm.model.clone(),
+        api_key: llm.api_key.clone(),
+        first_token: llm.first_token,
+        total: llm.total,
+        ..LlmConfig::default()
+    })
 }
 
 /// Loads the recogniser's model as the server would.

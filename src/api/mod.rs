@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query, State, WebSocketUpgrade};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -16,6 +16,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
+use crate::chat::door::Desk;
 use crate::store::{CallbackState, Error, Store};
 use crate::telemetry::metrics::Metrics;
 
@@ -40,6 +41,7 @@ struct Shared {
     store: Store,
     health: Ask,
     metrics: Metrics,
+    chat: Desk,
 }
 
 /// Serves on `listener` until `shutdown`.
@@ -48,21 +50,23 @@ pub async fn serve(
     store: Store,
     health: Ask,
     metrics: Metrics,
+    chat: Desk,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let addr = listener.local_addr()?;
-    let router = router(addr, Shared { store, health, metrics });
+    let router = router(addr, Shared { store, health, metrics, chat });
     axum::serve(listener, router).with_graceful_shutdown(shutdown).await
 }
 
-/// `/health` and `/metrics` for all; `/calls`, `/calls/ID` and `/callbacks` if `addr` is a loopback address.
+/// `/health` and `/metrics` for all; `/calls`, `/calls/ID`, `/callbacks` and `/chat` if `addr` is a loopback address.
 fn router(addr: SocketAddr, shared: Shared) -> Router {
     let mut router = Router::new().route("/health", get(tell_health)).route("/metrics", get(tell_metrics));
     if addr.ip().is_loopback() {
         router = router
             .route("/calls", get(calls))
             .route("/calls/{id}", get(call))
-            .route("/callbacks", get(callbacks));
+            .route("/callbacks", get(callbacks))
+            .route("/chat", get(chat));
     }
     router.with_state(shared)
 }
@@ -104,6 +108,29 @@ async fn call(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Re
 
 async fn callbacks(State(shared): State<Shared>) -> Result<Response, Failure> {
     Ok(Json(shared.store.callbacks(Some(CallbackState::Open)).await?).into_response())
+}
+
+#[derive(Deserialize)]
+struct Customer {
+    /// Telephone number, digits.
+    customer: Option<String>,
+}
+
+/// A customer who writes; see [`crate::chat::door`]. The website's own server stands in front and says who it is.
+async fn chat(
+    State(shared): State<Shared>,
+    Query(Customer { customer }): Query<Customer>,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, Failure> {
+    let number = |customer: &String| {
+        (5..=15).contains(&customer.len()) && customer.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    if customer.as_ref().is_some_and(|customer| !number(customer)) {
+        let advice = "`customer` is a telephone number, 5 to 15 digits";
+        return Err(Failure(StatusCode::BAD_REQUEST, advice.into()));
+    }
+    let id = uuid::Uuid::now_v7().to_string();
+    Ok(upgrade.max_message_size(16 * 1024).on_upgrade(move |socket| shared.chat.serve(socket, id, customer)))
 }
 
 /// What went wrong, as `{"error": …}`.
@@ -161,7 +188,10 @@ mod tests {
         let listener = tokio::net::TcpListener::bind((ip, 0)).await.unwrap();
         let url = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
         let metrics = Metrics::new();
-        tokio::spawn(serve(listener, store, health, metrics.clone(), std::future::pending()));
+        let tenant = crate::dialogue::tenant::Tenant::load("nev", None).unwrap();
+        let mind = crate::dialogue::engine::open(tenant, None, None).unwrap();
+        let chat = Desk::new(mind, Arc::new(crate::tools::NoTools::default()));
+        tokio::spawn(serve(listener, store, health, metrics.clone(), chat, std::future::pending()));
         Running { url, open, metrics, _folder: folder }
     }
 
@@ -233,5 +263,75 @@ mod tests {
                 "/{path} is open to the network"
             );
         }
+    }
+
+    type Socket =
+        tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+
+    async fn write_in(running: &Running, query: &str) -> Socket {
+        let url = format!("{}/chat{query}", running.url.replace("http", "ws"));
+        tokio_tungstenite::connect_async(url).await.expect("a chat begins").0
+    }
+
+    /// Sends a message; gives all answers up to the one that ends the turn.
+    async fn exchange(socket: &mut Socket, message: &str) -> Vec<serde_json::Value> {
+        use futures_util::{SinkExt as _, StreamExt as _};
+        socket.send(tokio_tungstenite::tungstenite::Message::text(message)).await.expect("it is sent");
+        let mut answers: Vec<serde_json::Value> = Vec::new();
+        loop {
+            let next = tokio::time::timeout(std::time::Duration::from_secs(10), socket.next());
+            let message = next.await.expect("an answer in time").expect("an open socket").expect("a message");
+            answers.push(serde_json::from_str(message.to_text().expect("text")).expect("JSON"));
+            let last = answers.last().expect("one");
+            if last.get("decided").is_some() || last.get("error").is_some() {
+                return answers;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_customer_who_writes_is_answered_and_remembered() {
+        let running = start("127.0.0.1").await;
+        let mut socket = write_in(&running, "?customer=13800138000").await;
+        let answers = exchange(&mut socket, r#"{"say": "充电枪拔不出来怎么办"}"#).await;
+        assert!(answers[0]["clause"].is_string(), "{answers:?}");
+        assert_eq!(answers.last().expect("one")["decided"]["sources"][0], "charge-gun-stuck");
+        let first: String = answers.iter().filter_map(|a| a["clause"].as_str()).collect();
+        drop(socket);
+        // The same customer comes back, another one does not know of it.
+        let again = r#"{"say": "你再说一遍"}"#;
+        let mut socket = write_in(&running, "?customer=13800138000").await;
+        let answers = exchange(&mut socket, again).await;
+        let repeated: String = answers.iter().filter_map(|a| a["clause"].as_str()).collect();
+        assert_eq!(repeated, first);
+        let mut other = write_in(&running, "?customer=13800138001").await;
+        assert_ne!(exchange(&mut other, again).await, answers);
+    }
+
+    #[tokio::test]
+    async fn a_customer_who_is_angry_gets_a_person_and_nonsense_an_error() {
+        let running = start("127.0.0.1").await;
+        let mut socket = write_in(&running, "").await;
+        let answers = exchange(&mut socket, r#"{"say": "我要投诉你们"}"#).await;
+        let handoff = answers.iter().find_map(|answer| answer.get("handoff")).expect("a person");
+        assert_eq!(handoff["reason"], "upset");
+        assert!(handoff["summary"].as_str().is_some_and(|text| text.contains("投诉")), "{handoff}");
+        let long = format!(r#"{{"say": "{}"}}"#, "长".repeat(2000));
+        for wrong in ["hello", "{}", r#"{"say": 3}"#, long.as_str()] {
+            let answers = exchange(&mut socket, wrong).await;
+            assert!(answers[0]["error"].is_string(), "{wrong}: {answers:?}");
+        }
+        assert_eq!(
+            exchange(&mut socket, r#"{"say": "谢谢"}"#).await.last().expect("one")["decided"]["act"],
+            "answer"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_customer_that_is_no_number_is_refused() {
+        let running = start("127.0.0.1").await;
+        let url = format!("{}/chat?customer=%27%3B", running.url.replace("http", "ws"));
+        let refused = tokio_tungstenite::connect_async(url).await.expect_err("it is no number");
+        assert!(refused.to_string().contains("400"), "{refused}");
     }
 }

@@ -9,6 +9,7 @@ use crate::asr::Engine;
 use crate::asr::stream::Hypothesis;
 use crate::clock::Time;
 use crate::dialogue::{Act, Reason, Tier};
+use crate::tools::{self, Use};
 
 /// A turn's number within its call, from 1. Raised at every turn of the bot and at every committed barge-in; a reply that
 /// carries an older one is dropped.
@@ -80,6 +81,18 @@ pub enum EventKind {
         tier: Tier,
         /// Topic.
         topic: String,
+    },
+    /// A tool was used.
+    ToolUsed {
+        /// The turn that asked for it.
+        turn: TurnId,
+        /// What was used.
+        what: Use,
+        /// What came of it.
+        outcome: tools::Outcome,
+        /// From the request to the answer; [`None`] if none came in time.
+        #[serde(rename = "took_ms", with = "millis")]
+        took: Option<Duration>,
     },
     /// An answer that was being prepared was thrown away before a sound of it had left: the caller went on, or it came to
     /// nothing.

@@ -100,8 +100,12 @@ impl Call {
         self.run_timer_while(waits, Timer::Filler, length);
     }
 
-    /// The next in turn that is not what was said just now.
+    /// What belongs to the tool that is being used, or the next in turn; never what was said just now.
     fn next_filler(&self) -> Option<&String> {
+        let own = self.speaking.as_ref().and_then(|turn| turn.waiting.as_ref());
+        if let Some(own) = own.filter(|own| Some(*own) != self.fillers.last.as_ref()) {
+            return Some(own);
+        }
         let phrases = &self.settings.phrases.thinking;
         let from = self.fillers.begun % phrases.len().max(1);
         let (before, after) = phrases.split_at(from.min(phrases.len()));
@@ -167,7 +171,8 @@ impl Call {
 
     /// The mind has run out of time while a filler is being said: what follows waits for its end.
     pub(super) fn stalled(&mut self) {
-        if self.is_filling() {
+        if self.tools_stalled() {
+        } else if self.is_filling() {
             self.timers.set(Timer::Stalled, self.now + FRAME_TIME);
         } else {
             self.give_up_turn();

@@ -154,6 +154,11 @@ impl Call {
         }
     }
 
+    /// True while the last question is the core's own.
+    pub(super) fn is_asking(&self) -> bool {
+        self.asking != Asking::Nothing
+    }
+
     /// Takes the reply to what the core has asked.
     pub(super) fn reply(&mut self, act: Act) {
         let phrases = self.settings.phrases.clone();

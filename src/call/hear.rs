@@ -188,20 +188,27 @@ impl Call {
         let (confidence, engine) = (transcript.confidence, transcript.engine);
         self.drop_pending();
         let turn = BotTurn::answering(self.next_turn(), answered);
-        self.think(&turn, Transcript { text: words.clone(), ..transcript });
-        self.pending = Some(Pending { turn, hearing, words, confidence, engine });
+        let turn = self.think(turn, Transcript { text: words.clone(), ..transcript });
+        self.pending = Some(Box::new(Pending { turn, hearing, words, confidence, engine }));
     }
 
-    fn think(&mut self, turn: &BotTurn, transcript: Transcript) {
-        let ask = Ask {
+    /// Has the mind think of the answer; gives the turn that knows what it answers.
+    fn think(&mut self, mut turn: BotTurn, transcript: Transcript) -> BotTurn {
+        let ask = Box::new(Ask {
             transcript,
             history: self.history.clone(),
             expect: self.expect(),
             clarified: self.clarified,
             caller: self.caller_number.clone(),
+            core_asks: self.is_asking(),
+            memory: self.memory.clone(),
+            used: self.used.clone(),
+            round: 0,
             cancelled: turn.cancelled.clone(),
-        };
-        self.outputs.push_back(Output::Think { turn: turn.id, ask: Box::new(ask) });
+        });
+        turn.ask = Some(ask.clone());
+        self.outputs.push_back(Output::Think { turn: turn.id, ask });
+        turn
     }
 
     fn judge_barge_in(&mut self) {
@@ -366,7 +373,7 @@ impl Call {
         let Some(utterance) = self.listening.take() else { return };
         self.event(EventKind::SpeechEnded(self.settings.endpointing.explain(signs)));
         let words = utterance.words();
-        let Some(mut pending) = self.pending.take_if(|p| p.hearing == utterance.id) else {
+        let Some(mut pending) = self.pending.take_if(|p| p.hearing == utterance.id).map(|p| *p) else {
             self.drop_pending();
             // Noise, or a backchannel to a bot that goes on speaking.
             if !self.carried.is_empty() && words.is_empty() {
@@ -411,7 +418,8 @@ impl Call {
         let answered =
             Answered { last_speech: noise.last_speech, transcribed: None, decided: Some(self.now) };
         let turn = BotTurn::answering(self.next_turn(), answered);
-        self.think(&turn, Transcript { text: words.clone(), confidence: 0.5, ..Transcript::default() });
+        let transcript = Transcript { text: words.clone(), confidence: 0.5, ..Transcript::default() };
+        let turn = self.think(turn, transcript);
         self.history.push(Said { who: Who::Caller, text: words, interrupted: false });
         self.start_turn(turn);
     }

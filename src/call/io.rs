@@ -8,6 +8,7 @@ use crate::asr::{self, Purpose, Transcript};
 use crate::clock::Time;
 use crate::dialogue::{Ask, Thought};
 use crate::media::Frame;
+use crate::tools::{self, Use};
 use crate::tts::Piece;
 
 /// Something that happened outside.
@@ -57,6 +58,15 @@ pub enum Input {
         id: ClauseId,
         /// The step.
         piece: Piece,
+    },
+    /// The answer to [`Output::UseTool`].
+    ToolDone {
+        /// Which turn asked for it.
+        turn: TurnId,
+        /// What was to be used.
+        what: Use,
+        /// What came of it.
+        outcome: tools::Outcome,
     },
     /// News of the seat that was dialled.
     Seat {
@@ -145,6 +155,13 @@ pub enum Output {
         turn: TurnId,
         /// The turn to answer.
         ask: Box<Ask>,
+    },
+    /// Use a tool.
+    UseTool {
+        /// Comes back with the answer.
+        turn: TurnId,
+        /// What to use.
+        what: Use,
     },
     /// Speak this.
     Synthesize {

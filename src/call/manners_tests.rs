@@ -6,7 +6,7 @@ use super::event::{Disposition, EventKind, LegId};
 use super::rig::Rig;
 use super::{Input, Output, SeatNews};
 use crate::clock::Time;
-use crate::dialogue::{Act, Decision, Reason, Thought, Tier};
+use crate::dialogue::{Act, Decision, Expect, Reason, Thought, Tier};
 use crate::media::{FRAME, Frame};
 
 /// A caller who has said nothing until a person was offered.
@@ -84,7 +84,16 @@ fn decided_while_paused(seats: &[&str], act: Act) -> Rig {
     rig.say("", 200);
     assert!(rig.has(|k| matches!(k, EventKind::BargeInStarted { .. })), "{:#?}", rig.events);
     let (sources, topic) = (vec![], "test".into());
-    let decision = Decision { act, confidence: 0.9, sources, tier: Tier::Light, topic };
+    let decision = Decision {
+        act,
+        confidence: 0.9,
+        sources,
+        tier: Tier::Light,
+        topic,
+        withheld: Vec::new(),
+        expect: Expect::Open,
+        memory: None,
+    };
     rig.input(Input::Thought { turn, thought: Thought::Decided(decision) });
     rig
 }

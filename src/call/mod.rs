@@ -28,6 +28,9 @@ mod speak;
 #[cfg(test)]
 mod tests;
 pub mod timers;
+mod tools;
+#[cfg(test)]
+mod tools_tests;
 pub mod turn;
 #[cfg(test)]
 mod walk_tests;
@@ -45,10 +48,12 @@ pub use self::listening::VoiceActivity;
 pub use self::settings::{Lexicon, Phrases, Settings};
 use self::timers::{Timer, Timers};
 use self::turn::{BotTurn, Rest, Then};
+use crate::chat::Kept;
 use crate::clock::Time;
-use crate::dialogue::{Expect, Said};
+use crate::dialogue::{Expect, Memory, Said};
 use crate::media::Frame;
 use crate::media::echo::Echo;
+use crate::tools::Used;
 
 /// One call: everything it knows and decides.
 pub struct Call {
@@ -66,7 +71,7 @@ pub struct Call {
     /// True until something came of the interruption that cut it.
     rest_is_fresh: bool,
     /// The turn that is speculated while the caller may still go on.
-    pending: Option<Pending>,
+    pending: Option<Box<Pending>>,
     /// What is said while the turn being spoken is thought of.
     fillers: Fillers,
     /// When a typed number was whole.
@@ -88,6 +93,10 @@ pub struct Call {
     expects: Expect,
     clarified: bool,
     history: Vec<Said>,
+    /// What the mind keeps of the conversation.
+    memory: Memory,
+    /// Tools that were used, and what came of it.
+    used: Vec<Used>,
     /// Words of the caller whose answer was withdrawn before a sound of it had left.
     carried: String,
     last_turn: u32,
@@ -155,6 +164,8 @@ impl Call {
             keys: VecDeque::new(),
             clarified: false,
             history: Vec::new(),
+            memory: Memory::default(),
+            used: Vec::new(),
             carried: String::new(),
             last_turn: 0,
             prompts: 0,
@@ -167,6 +178,11 @@ impl Call {
         call.event(EventKind::Answered);
         call.greet();
         call
+    }
+
+    /// Lets the mind go on where an earlier conversation with the same customer was left.
+    pub fn recall(&mut self, kept: Kept) {
+        (self.history, self.memory, self.used) = (kept.history, kept.memory, kept.used);
     }
 
     /// Takes what happened at `now`. Times never go back.
@@ -182,6 +198,7 @@ impl Call {
             Input::Transcript { id, purpose, result } => self.transcript(id, purpose, result),
             Input::Thought { turn, thought } => self.thought(turn, thought),
             Input::Speech { id, piece } => self.speech(id, piece),
+            Input::ToolDone { turn, what, outcome } => self.tool_done(turn, what, outcome),
             Input::Seat { attempt, news } => self.seat(attempt, news),
             Input::CallbackStored { result } => self.callback_stored(result),
             Input::CallerGone { dead_line } => self.caller_gone(dead_line),

@@ -13,6 +13,7 @@ use crate::asr::{self, Transcript};
 use crate::clock::Time;
 use crate::dialogue::{Act, Ask, Decision, Expect, Mind, Reason, Said, Thought, Tier, Who};
 use crate::media::{FRAME, FRAME_TIME, Frame};
+use crate::tools::{Outcome, Use};
 use crate::tts::Piece;
 
 /// Samples that a voice says per character.
@@ -49,6 +50,11 @@ impl Mind for Scripted {
                 (_, "再见") => Act::Goodbye,
                 (_, "继续") => Act::Continue,
                 (_, "旁人说话") => Act::Ignore,
+                (_, "查车") if ask.round == 0 => Act::Use {
+                    tools: vec![lookup("沪A12345"), lookup("沪B12345")],
+                    waiting: Some("正在查车。".into()),
+                },
+                (_, "转圈") => Act::Use { tools: vec![lookup("沪A12345")], waiting: None },
                 (_, "嗯") if ask.expect == Expect::Open => Act::Ignore,
                 (Expect::YesNo, "好") => Act::Yes,
                 (Expect::YesNo, "不用") => Act::No,
@@ -61,6 +67,10 @@ impl Mind for Scripted {
                 _ => Act::Answer,
             };
         match &act {
+            Act::Answer if ask.round > 0 => {
+                let came = ask.used.iter().map(|used| used.outcome.name());
+                sink(Thought::Clause(format!("查到{}。", came.collect::<Vec<_>>().join("和"))));
+            }
             Act::Answer => {
                 sink(Thought::Clause(format!("关于{text}，")));
                 sink(Thought::Clause("这是一个回答。".into()));
@@ -74,11 +84,20 @@ impl Mind for Scripted {
             sources: vec![],
             tier: Tier::Light,
             topic: if text == "等一下" { "smalltalk" } else { "test" }.into(),
+            withheld: Vec::new(),
+            expect: Expect::Open,
+            memory: None,
         }));
     }
     fn summarize(&self, history: &[Said], _: Reason, _: Option<&str>) -> String {
         history.iter().filter(|s| s.who == Who::Caller).map(|s| s.text.as_str()).collect()
     }
+}
+
+/// A use of the only tool there is.
+pub(super) fn lookup(plate: &str) -> Use {
+    let arguments = [("plate".to_owned(), plate.into())].into_iter().collect();
+    Use { tool: "find_vehicle".into(), arguments, occasion: 0 }
 }
 
 fn one(text: &str) -> Vec<String> {
@@ -142,6 +161,8 @@ pub(super) struct Rig {
     pub(super) late: VecDeque<(Time, Input)>,
     pub(super) asr_delay: Duration,
     pub(super) mind_delay: Duration,
+    /// How long a tool takes; it never answers if none.
+    pub(super) tool_delay: Option<Duration>,
     pub(super) seat_on: bool,
     pub(super) to_caller: Vec<Frame>,
     pub(super) to_seat: Vec<Frame>,
@@ -166,6 +187,7 @@ impl Rig {
             late: VecDeque::new(),
             asr_delay: Duration::from_millis(100),
             mind_delay: Duration::ZERO,
+            tool_delay: Some(Duration::from_millis(200)),
             seat_on: false,
             to_caller: vec![],
             to_seat: vec![],
@@ -212,6 +234,13 @@ impl Rig {
                         self.late.push_back((self.now, Input::Speech { id: *id, piece }));
                     }
                     self.late.push_back((self.now, Input::Speech { id: *id, piece: Piece::Done }));
+                }
+                Output::UseTool { turn, what } => {
+                    if let Some(delay) = self.tool_delay {
+                        let outcome = Outcome::Done(serde_json::Value::Null);
+                        let input = Input::ToolDone { turn: *turn, what: what.clone(), outcome };
+                        self.late.push_back((self.now + delay, input));
+                    }
                 }
                 Output::BookCallback { .. } => {
                     let result = if self.store_works { Ok(()) } else { Err("disk full".into()) };

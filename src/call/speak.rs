@@ -6,7 +6,7 @@ use super::io::{ClauseId, Output};
 use super::turn::{BotTurn, Rest, Then};
 use super::{Call, Stage};
 use crate::call::event::{Disposition, TurnId};
-use crate::dialogue::{Act, Expect, Reason, Said, Thought, Who};
+use crate::dialogue::{Act, Reason, Said, Thought, Who};
 use crate::media::{FRAME, Frame};
 use crate::tts::Piece;
 
@@ -54,8 +54,10 @@ impl Call {
         match thought {
             Thought::Clause(clause) => turn.add_clause(now, clause),
             Thought::Decided(decision) => {
+                if !matches!(decision.act, Act::Use { .. }) {
+                    turn.close();
+                }
                 turn.decision = Some(decision);
-                turn.close();
                 if promoted {
                     self.act();
                 }
@@ -193,6 +195,13 @@ impl Call {
             return;
         };
         let small_talk = decision.topic == SMALL_TALK;
+        if let Some(memory) = decision.memory {
+            self.memory = *memory;
+        }
+        self.expects = decision.expect;
+        for clause in decision.withheld {
+            self.fault("style", clause);
+        }
         self.event(EventKind::Decided {
             turn,
             act: decision.act.clone(),
@@ -206,7 +215,7 @@ impl Call {
         {
             self.asking = Asking::Nothing;
         }
-        let was_asking = self.expect() != Expect::Open;
+        let was_asking = self.is_asking();
         self.rest_is_fresh &= decision.act == Act::Ignore;
         // Small talk (等一下) leaves the rest to be asked for.
         if !matches!(decision.act, Act::Ignore | Act::Continue | Act::Clarify) && !small_talk {
@@ -233,6 +242,7 @@ impl Call {
                 self.say(if wordless { &phrases.goodbye } else { &[] }, Then::HangUp);
             }
             Act::Ignore => self.go_on_after_nothing(),
+            Act::Use { tools, waiting } => self.use_tools(tools, waiting),
             Act::Continue => self.go_on(),
             reply @ (Act::Yes | Act::No | Act::Phone(_) | Act::PhonePart(_) | Act::When(_)) => {
                 self.reply(reply);

@@ -8,8 +8,9 @@ use super::event::{Timings, TurnId};
 use super::io::ClauseId;
 use super::playout::Playout;
 use crate::clock::Time;
-use crate::dialogue::Decision;
+use crate::dialogue::{Ask, Decision};
 use crate::segment::word_start;
+use crate::tools::Use;
 use crate::tts::Piece;
 
 /// What happens when the turn has been spoken.
@@ -60,6 +61,12 @@ pub struct BotTurn {
     pub cancelled: Arc<AtomicBool>,
     /// How many clauses, from the first, may not be interrupted.
     pub protected: usize,
+    /// What it answers.
+    pub ask: Option<Box<Ask>>,
+    /// Tools that have not answered yet, and since when.
+    pub using: Vec<(Use, Time)>,
+    /// Said if they take long.
+    pub waiting: Option<String>,
     clauses: Vec<String>,
     asked: usize,
     closed: bool,
@@ -99,6 +106,9 @@ impl BotTurn {
             began: None,
             cancelled: Arc::default(),
             protected: 0,
+            ask: None,
+            using: Vec::new(),
+            waiting: None,
             clauses: Vec::new(),
             asked: 0,
             closed: false,
@@ -185,9 +195,10 @@ impl BotTurn {
         self.playout.is_drained() && !self.playout.is_paused() && !self.is_over()
     }
 
-    /// True while it answers a caller whose turn is over and the mind has brought no clause.
+    /// True while it answers a caller whose turn is over, more is to come, and all that has come so far has been played.
     pub fn is_thinking(&self) -> bool {
-        self.answers.is_some_and(|a| a.decided.is_some()) && !self.closed && self.clauses.is_empty()
+        let played = self.playout.complete_clauses() >= self.clauses.len() && self.playout.is_drained();
+        self.answers.is_some_and(|a| a.decided.is_some()) && !self.closed && played
     }
 
     /// True while a clause that may not be interrupted is being played.

@@ -15,7 +15,7 @@ use super::timers::Timer;
 use super::{Asking, Call, Input, Output, SeatNews, Stage};
 use crate::asr::{self, Transcript};
 use crate::clock::Time;
-use crate::dialogue::{Act, Decision, Reason, Thought, Tier};
+use crate::dialogue::{Act, Decision, Expect, Reason, Thought, Tier};
 use crate::media::{FRAME, FRAME_TIME, Frame};
 use crate::sim::promises::Promises;
 use crate::tts::Piece;
@@ -138,7 +138,16 @@ impl Walk {
             }
         }
         let (sources, topic) = (vec![], "test".into());
-        let decision = Decision { act, confidence: 0.9, sources, tier: Tier::Light, topic };
+        let decision = Decision {
+            act,
+            confidence: 0.9,
+            sources,
+            tier: Tier::Light,
+            topic,
+            withheld: Vec::new(),
+            expect: Expect::Open,
+            memory: None,
+        };
         self.later.push_back((at, Input::Thought { turn, thought: Thought::Decided(decision) }));
     }
 

@@ -227,6 +227,10 @@ fn describe(event: &Event) -> Option<String> {
         EventKind::Decided { act, confidence, sources, .. } => {
             format!("  · decided {act:?}, confidence {confidence:.2}, sources {sources:?}")
         }
+        EventKind::ToolUsed { what, outcome, took, .. } => {
+            let took = took.map_or_else(|| "-".into(), |took| took.as_millis().to_string());
+            format!("  · used {}: {} after {took} ms", what.tool, outcome.name())
+        }
         EventKind::BotSaid { text, interrupted, .. } => {
             format!("bot     {text}{}", if *interrupted { " ✂ interrupted" } else { "" })
         }

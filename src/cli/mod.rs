@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod models;
 pub mod record;
 mod replay;
+mod scenarios;
 mod serve;
 mod sim;
 #[cfg(feature = "desk")]
@@ -66,6 +67,8 @@ enum Command {
     Talk(talk::Args),
     /// Play recorded callers against this build and judge what comes of it.
     Replay(replay::Args),
+    /// Have conversations by text against this build, its tools and a back office, and judge what comes of them.
+    Scenarios(scenarios::Args),
     /// A server, a real SIP call with a recorded caller, a seat, and the conversation on the screen.
     Demo(demo::Args),
     /// Check ports, model, voice, disk, and say what to do.
@@ -120,6 +123,7 @@ impl Cli {
             Command::Turns(command) => with_config(file, |config| command.run(&config)),
             Command::Sim(args) => with_config(file, |config| args.run(config)),
             Command::Replay(args) => with_config(file, |config| args.run(config)),
+            Command::Scenarios(args) => with_config(file, |config| block_on(args.run(config))),
             Command::Demo(args) => with_config(file, |config| block_on(args.run(config))),
             Command::Doctor(args) => with_config(file, |config| {
                 block_on(async {

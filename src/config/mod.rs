@@ -41,6 +41,8 @@ pub struct Config {
     pub tts: Tts,
     /// The large language model; the light tier answers alone if [`None`].
     pub llm: Option<Llm>,
+    /// The systems behind the hotline; nothing is looked up or booked if [`None`].
+    pub tools: Option<Tools>,
     /// The company that is answered for.
     pub tenant: Tenant,
     /// Human agents.
@@ -55,6 +57,15 @@ pub struct Config {
     pub http: Option<SocketAddr>,
     /// Logging.
     pub log: Log,
+}
+
+/// The systems behind the hotline.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    /// Base URL, `http` or `https`, without a slash at its end.
+    pub url: String,
+    /// Bearer token.
+    pub token: Option<SecretString>,
 }
 
 /// The SIP edge.

@@ -17,7 +17,8 @@ use crate::asr::remote::{self, Mode, Protocol};
 use super::raw::{Millis, Raw, Secret, Secs};
 use super::source::{Problem, Sources, What};
 use super::{
-    Asr, Config, Listen, Llm, Log, LogFormat, Model, Record, Rtp, Seats, Sip, Tenant, Transport, Tts, Turns,
+    Asr, Config, Listen, Llm, Log, LogFormat, Model, Record, Rtp, Seats, Sip, Tenant, Tools, Transport, Tts,
+    Turns,
 };
 
 /// Media ports that a call needs: RTP and RTCP for the caller and for the seat.
@@ -156,6 +157,7 @@ impl Check<'_> {
             asr: self.asr(raw),
             tts: self.tts(raw),
             llm: self.llm(raw),
+            tools: self.tools(raw),
             tenant: Tenant {
                 name: self.name("tenant.name", &raw.tenant.name),
                 folder: raw.tenant.folder.clone(),
@@ -327,7 +329,11 @@ impl Check<'_> {
             protocol,
             url,
             model,
-            api_key: self.secret("asr.remote", remote.api_key.as_ref(), remote.api_key_file.as_deref()),
+            api_key: self.secret(
+                "asr.remote.api_key",
+                remote.api_key.as_ref(),
+                remote.api_key_file.as_deref(),
+            ),
             hotwords: remote.hotwords.clone(),
             partials: remote.partials.unwrap_or(streams),
             connect,
@@ -372,9 +378,27 @@ impl Check<'_> {
         Some(Llm {
             url: self.needed("llm.url", llm.url.as_deref(), "", url),
             model: self.needed("llm.model", llm.model.as_deref(), "llm.url", some_text),
-            api_key: self.secret("llm", llm.api_key.as_ref(), llm.api_key_file.as_deref()),
+            api_key: self.secret("llm.api_key", llm.api_key.as_ref(), llm.api_key_file.as_deref()),
             first_token,
             total,
+        })
+    }
+
+    fn tools(&mut self, raw: &Raw) -> Option<Tools> {
+        let tools = &raw.tools;
+        if tools.url.is_none() {
+            for (key, set) in
+                [("tools.token", tools.token.is_some()), ("tools.token_file", tools.token_file.is_some())]
+            {
+                if set {
+                    self.note(key, "it is set, but `tools.url` is not: set that too, or remove this".into());
+                }
+            }
+            return None;
+        }
+        Some(Tools {
+            url: self.needed("tools.url", tools.url.as_deref(), "", url),
+            token: self.secret("tools.token", tools.token.as_ref(), tools.token_file.as_deref()),
         })
     }
 
@@ -455,23 +479,21 @@ impl Check<'_> {
         self.optional(key, text, parse).unwrap_or_default()
     }
 
-    fn secret(&mut self, table: &str, key: Option<&Secret>, file: Option<&Path>) -> Option<SecretString> {
-        let (key_name, file_name) = (format!("{table}.api_key"), format!("{table}.api_key_file"));
+    fn secret(&mut self, key_name: &str, key: Option<&Secret>, file: Option<&Path>) -> Option<SecretString> {
+        let file_name = format!("{key_name}_file");
         match (key, file) {
             (Some(_), Some(_)) => {
-                self.note(&key_name, format!("both it and `{file_name}` are set: keep one"));
+                self.note(key_name, format!("both it and `{file_name}` are set: keep one"));
                 None
             }
             (Some(key), None) if key.is_hidden() => {
                 self.note(
-                    &key_name,
+                    key_name,
                     "this was copied from a dump, which hides the key: write the real one".into(),
                 );
                 None
             }
-            (Some(key), None) => {
-                Some(key.0.clone()).filter(|key| self.header(&key_name, key.expose_secret()))
-            }
+            (Some(key), None) => Some(key.0.clone()).filter(|key| self.header(key_name, key.expose_secret())),
             (None, Some(path)) => match std::fs::read_to_string(path) {
                 Ok(text) => Some(text.trim().into())
                     .filter(|key: &SecretString| self.header(&file_name, key.expose_secret())),

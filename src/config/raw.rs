@@ -22,6 +22,8 @@ pub struct Raw {
     pub tts: Tts,
     /// The large language model, if any.
     pub llm: Llm,
+    /// The systems behind the hotline, if any.
+    pub tools: Tools,
     /// The company that is answered for.
     pub tenant: Tenant,
     /// Human agents.
@@ -140,6 +142,18 @@ pub struct Llm {
     pub first_token_ms: Millis,
     /// An answer that takes longer is cut.
     pub total_ms: Millis,
+}
+
+/// `[tools]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tools {
+    /// Base URL of the back office that the tenant's `tools.toml` describes; without it nothing is looked up or booked.
+    pub url: Option<String>,
+    /// Token for it, sent as bearer token.
+    pub token: Option<Secret>,
+    /// File that holds the token.
+    pub token_file: Option<PathBuf>,
 }
 
 /// `[tenant]`
@@ -394,6 +408,9 @@ impl Raw {
         raw.llm.model = text();
         raw.llm.api_key = secret();
         raw.llm.api_key_file = Some("file".into());
+        raw.tools.url = text();
+        raw.tools.token = secret();
+        raw.tools.token_file = Some("file".into());
         raw.tenant.folder = Some("folder".into());
         raw.seats.targets = vec!["sip:seat@host".into()];
         raw.seats.from = text();

@@ -101,7 +101,7 @@ fn an_unknown_key_names_the_nearest_one() {
     wrong(
         "qqqqqqqqqqq = 1\n",
         "unknown key `qqqqqqqqqqq` in nightline.toml line 1: known here: `asr`, `http`, `llm`, `log`, `record`, \
-         `rtp`, `seats`, `sip`, `store`, `tenant`, `tts`, `turns`",
+         `rtp`, `seats`, `sip`, `store`, `tenant`, `tools`, `tts`, `turns`",
     );
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Mind;
-use super::light::LightMind;
+use super::light::{LightMind, Now};
 use super::llm::{LlmConfig, LlmMind};
 use super::tenant::Tenant;
 
@@ -18,9 +18,18 @@ pub enum Error {
     Llm(#[from] super::llm::Error),
 }
 
-/// The mind of `tenant`, shared by all calls. With `llm` it must be called from within a tokio runtime.
-pub fn open(tenant: Arc<Tenant>, llm: Option<LlmConfig>) -> Result<Arc<dyn Mind>, Error> {
+/// The mind of `tenant`, shared by all calls. With `acting`, a clock of the tenant's local time, it may use the tenant's tools.
+/// With `llm` it must be called from within a tokio runtime.
+pub fn open(
+    tenant: Arc<Tenant>,
+    llm: Option<LlmConfig>,
+    acting: Option<Now>,
+) -> Result<Arc<dyn Mind>, Error> {
     let light = LightMind::new(tenant);
+    let light = match acting {
+        Some(now) => light.acting(now),
+        None => light,
+    };
     let Some(config) = llm else {
         return Ok(Arc::new(light));
     };
@@ -36,7 +45,7 @@ mod tests {
     fn a_model_without_a_runtime_is_refused_with_advice() {
         let tenant = Tenant::load("nev", None).expect("the reference tenant loads");
         let config = LlmConfig { url: "http://127.0.0.1:1/v1".into(), ..LlmConfig::default() };
-        let error = open(tenant, Some(config)).err().expect("there is no runtime here");
+        let error = open(tenant, Some(config), None).err().expect("there is no runtime here");
         assert!(error.to_string().contains("tokio"), "{error}");
     }
 }

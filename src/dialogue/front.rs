@@ -29,6 +29,8 @@ struct Front {
     questions_en: Vec<String>,
     #[serde(default)]
     answer_en: Option<String>,
+    #[serde(default)]
+    flow: Option<String>,
 }
 
 /// Parses `source`, the content of `file`.
@@ -79,5 +81,6 @@ pub(super) fn parse(file: &str, source: &str) -> Result<Entry, Error> {
         questions_en: front.questions_en,
         answer,
         answer_en: front.answer_en,
+        flow: front.flow,
     })
 }

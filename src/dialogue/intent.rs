@@ -354,6 +354,13 @@ impl Heard {
         GO_ON.contains(&text)
     }
 
+    /// 就这个号码: the number that is calling.
+    pub fn says_this_number(&self) -> bool {
+        const THIS: [&str; 7] =
+            ["这个号", "这个电话", "就这个", "现在的号", "当前号", "来电号", "this number"];
+        THIS.iter().any(|words| self.text.contains(words))
+    }
+
     /// How sure it is that one of the phrases was said, by its sound.
     fn sounds_like(&self, cues: &Cues, spelling: &Spelling) -> Option<Weight> {
         let phrases = cues.phrases.iter().filter(|p| p.syllables().len() >= 3);

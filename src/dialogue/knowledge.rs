@@ -40,6 +40,8 @@ pub struct Entry {
     pub answer: String,
     /// The spoken answer in English, if there is one.
     pub answer_en: Option<String>,
+    /// The flow that does what the caller asks for; the answer is said where its tools cannot be had.
+    pub flow: Option<String>,
 }
 
 /// Where an entry stands in review.

@@ -1,5 +1,7 @@
 //! The light tier: rules first, then retrieval. No network, no waiting; a turn takes well under a millisecond.
 
+mod guided;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -21,6 +23,20 @@ use super::{Act, Ask, Decision, Expect, Mind, Reason, Said, Thought, Tier, Who};
 pub struct LightMind {
     tenant: Arc<Tenant>,
     index: Index,
+    /// Whether the tenant's tools can be had.
+    acts: bool,
+    now: Now,
+}
+
+/// Tells the tenant's local time.
+pub type Now = Arc<dyn Fn() -> jiff::civil::DateTime + Send + Sync>;
+
+/// The tenant's local time by the machine's clock: China has one zone.
+pub fn local_now() -> Now {
+    Arc::new(|| {
+        let now = jiff::Timestamp::try_from(crate::clock::wall()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        now.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(8))).datetime()
+    })
 }
 
 /// From this confidence of the recogniser on nothing is taken off an answer.
@@ -49,10 +65,16 @@ fn go_on(ask: &Ask) -> Option<Reply> {
 }
 
 impl LightMind {
-    /// Indexes the tenant's knowledge and loads the dictionary.
+    /// Indexes the tenant's knowledge and loads the dictionary. Tools cannot be had: flows that need one are not begun.
     pub fn new(tenant: Arc<Tenant>) -> Self {
         let index = Index::new(&tenant.knowledge);
-        Self { tenant, index }
+        Self { tenant, index, acts: false, now: local_now() }
+    }
+
+    /// With the tenant's tools, and a clock that tells its local time.
+    #[must_use]
+    pub fn acting(self, now: Now) -> Self {
+        Self { acts: true, now, ..self }
     }
 
     /// The tenant.
@@ -78,7 +100,23 @@ impl LightMind {
 
     /// The whole answer to a turn that is [`spelt`](Self::spelt).
     pub(super) fn reply(&self, ask: &Ask) -> Reply {
-        self.rules(ask).or_else(|| go_on(ask)).unwrap_or_else(|| self.answer(ask))
+        let mut reply = self.rules(ask).or_else(|| go_on(ask)).unwrap_or_else(|| self.answer(ask));
+        // What a flow has asked is still open after a word beside it.
+        if reply.decision.memory.is_none() && !ask.core_asks {
+            reply.decision.expect = self.expected(&ask.memory);
+        }
+        reply
+    }
+
+    /// What needs no large model: what the rules decide, and a flow that the caller surely asks for.
+    pub(super) fn decided(&self, ask: &Ask) -> Option<Reply> {
+        self.rules(ask).or_else(|| {
+            let found = self.retrieve(ask);
+            let confidence = confidence(ask, &found);
+            let entry = &self.tenant.knowledge.entries()[found.hits.first()?.entry];
+            let flow = self.flow_of(entry).filter(|_| confidence >= self.tenant.config.thresholds.answer)?;
+            Some(self.begin(ask, flow, confidence))
+        })
     }
 
     /// What the rules decide, if they do: danger, a person, anger, expected slots, small talk, backchannels.
@@ -108,8 +146,9 @@ impl LightMind {
         if let Some(weight) = heard.upset(&self.tenant) {
             return hand(Reason::Upset, weight, &phrases.apology);
         }
-        if let Some(reply) = self.slot(ask, &heard, sure) {
-            return Some(reply);
+        let asked = if ask.core_asks { self.slot(ask, &heard, sure) } else { self.guided(ask, &heard, sure) };
+        if asked.is_some() {
+            return asked;
         }
         let last_bot = last(&ask.history, Who::Bot);
         let asked_more = last_bot.is_some_and(|t| t.contains("其他问题") || t.contains("anything else"));
@@ -143,9 +182,7 @@ impl LightMind {
                 Some(reply(act, sure, "slot", ""))
             }
             Expect::Phone => {
-                let this = ["这个号", "这个电话", "就这个", "现在的号", "当前号", "来电号", "this number"];
-                if let Some(number) =
-                    ask.caller.as_deref().filter(|_| this.iter().any(|w| heard.text().contains(w)))
+                if let Some(number) = ask.caller.as_deref().filter(|_| heard.says_this_number())
                     && let Number::Complete(number) = slots::phone(&[number])
                 {
                     return Some(reply(Act::Phone(number), sure, "slot", ""));
@@ -208,7 +245,10 @@ impl LightMind {
             let limit =
                 if entry.sensitivity == Sensitivity::Normal { limits.answer } else { limits.sensitive };
             if confidence >= limit {
-                return told(entry, lang, confidence);
+                return match self.flow_of(entry) {
+                    Some(flow) => self.begin(ask, flow, confidence),
+                    None => told(entry, lang, confidence),
+                };
             }
         }
         if ask.clarified {
@@ -285,7 +325,10 @@ impl LightMind {
         };
         let phrases = self.tenant.phrases(lang);
         Some(match chosen {
-            Some((_, entry)) => told(entry, lang, 0.9),
+            Some((_, entry)) => match self.flow_of(entry) {
+                Some(flow) => self.begin(ask, flow, 0.9),
+                None => told(entry, lang, 0.9),
+            },
             None => reply(Act::Handoff(Reason::LowConfidence), 0.2, "handoff", &phrases.low_confidence),
         })
     }
@@ -351,8 +394,16 @@ fn told(entry: &Entry, lang: Lang, confidence: f32) -> Reply {
 }
 
 fn reply(act: Act, confidence: f32, topic: &str, words: &str) -> Reply {
-    let decision =
-        Decision { act, confidence, sources: Vec::new(), tier: Tier::Light, topic: topic.to_owned() };
+    let decision = Decision {
+        act,
+        confidence,
+        sources: Vec::new(),
+        tier: Tier::Light,
+        topic: topic.to_owned(),
+        withheld: Vec::new(),
+        expect: Expect::Open,
+        memory: None,
+    };
     Reply { clauses: clauses(words), decision }
 }
 

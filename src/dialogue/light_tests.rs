@@ -14,11 +14,7 @@ fn mind() -> LightMind {
 fn ask(text: &str) -> Ask {
     Ask {
         transcript: Transcript { text: text.into(), confidence: 0.9, ..Transcript::default() },
-        history: Vec::new(),
-        expect: Expect::Open,
-        clarified: false,
-        caller: None,
-        cancelled: Arc::default(),
+        ..Ask::default()
     }
 }
 
@@ -107,9 +103,15 @@ fn no_evaluation_question_sets_off_a_rule() {
 fn expected_answers_are_understood() {
     let mind = mind();
     let act = |text: &str, expect: Expect, history: &[(Who, &str)]| {
-        mind.reply(&Ask { expect, history: said(history), caller: Some("13911112222".into()), ..ask(text) })
-            .decision
-            .act
+        mind.reply(&Ask {
+            expect,
+            core_asks: true,
+            history: said(history),
+            caller: Some("13911112222".into()),
+            ..ask(text)
+        })
+        .decision
+        .act
     };
     assert_eq!(act("好的可以", Expect::YesNo, &[]), Act::Yes);
     assert_eq!(act("不用了谢谢", Expect::YesNo, &[]), Act::No);

@@ -5,12 +5,15 @@
 
 pub mod clause;
 pub mod engine;
+pub mod flow;
 mod front;
+pub mod ground;
 pub mod intent;
 pub mod knowledge;
 pub mod lexicon;
 pub mod light;
 pub mod llm;
+pub mod memory;
 pub mod phrases;
 pub mod retrieval;
 pub mod slots;
@@ -24,10 +27,12 @@ pub mod text;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+pub use self::memory::Memory;
 use crate::asr::Transcript;
+use crate::tools::{Use, Used};
 
 /// A turn to answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Ask {
     /// What the caller just said.
     pub transcript: Transcript,
@@ -39,6 +44,14 @@ pub struct Ask {
     pub clarified: bool,
     /// The caller's number as given by the network, if any.
     pub caller: Option<String>,
+    /// True if the last question is the core's own (a call-back's number or time), not the mind's.
+    pub core_asks: bool,
+    /// What the mind has kept of the conversation: the memory of its last decision that took effect.
+    pub memory: Memory,
+    /// Every use of a tool in this call and what came of it, oldest first.
+    pub used: Vec<Used>,
+    /// How often tools were used for this turn: 0 when it is asked for the first time.
+    pub round: u32,
     /// Set by the asker when the caller spoke on or barged in; stop as soon as it is seen.
     pub cancelled: Arc<AtomicBool>,
 }
@@ -107,6 +120,15 @@ pub struct Decision {
     pub tier: Tier,
     /// Topic of the turn (the knowledge category, or `handoff`, `smalltalk` …), for reports.
     pub topic: String,
+    /// Clauses that were made and not spoken, as the house style or the sources do not allow them, each with the reason.
+    #[serde(default)]
+    pub withheld: Vec<String>,
+    /// What the last clause asks for, if it asks.
+    #[serde(default)]
+    pub expect: Expect,
+    /// What the mind keeps from now on; [`None`] if that is what it kept before.
+    #[serde(default)]
+    pub memory: Option<Box<Memory>>,
 }
 
 /// What to do beside speaking.
@@ -135,6 +157,14 @@ pub enum Act {
     Continue,
     /// Nothing was asked (side talk, a backchannel, a cough): say nothing, listen on.
     Ignore,
+    /// Use these tools, then ask again for the same turn: what comes of them stands in [`Ask::used`]. Nothing is used before
+    /// the end of the caller's turn is certain.
+    Use {
+        /// In any order, at one time.
+        tools: Vec<Use>,
+        /// Said if it takes long.
+        waiting: Option<String>,
+    },
 }
 
 impl Act {
@@ -152,6 +182,7 @@ impl Act {
             Self::Goodbye => "goodbye",
             Self::Continue => "continue",
             Self::Ignore => "ignore",
+            Self::Use { .. } => "use",
         }
     }
 }

@@ -28,6 +28,10 @@ pub struct Phrases {
     pub ask_phone: String,
     /// Invites the rest of a number said in pieces.
     pub phone_more: String,
+    /// Asks what shall be changed of what was read out.
+    pub what_to_change: String,
+    /// Goes back to what was left for something else, `{a}`.
+    pub back_to: String,
     /// Invites the rest of a number that is being typed, and tells that `#` ends it.
     pub keys_more: String,
     /// Asks for the number again.

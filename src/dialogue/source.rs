@@ -63,12 +63,12 @@ impl Source {
         }
     }
 
-    /// Files with extension `ext` directly under `folder`, sorted; none if there is no such folder.
+    /// Files with extension `ext` directly under `folder` (the tenant's own if it is empty), sorted; none if there is no such folder.
     pub fn list(&self, folder: &str, ext: &str) -> Result<Vec<String>, Error> {
         let suffix = format!(".{ext}");
         let mut files: Vec<String> = match self {
             Self::Embedded(name) => {
-                let prefix = format!("{name}/{folder}/");
+                let prefix = if folder.is_empty() { format!("{name}/") } else { format!("{name}/{folder}/") };
                 Embedded::iter()
                     .filter_map(|f| f.strip_prefix(&prefix).map(str::to_owned))
                     .filter(|f| !f.contains('/'))
@@ -89,7 +89,8 @@ impl Source {
         };
         files.retain(|f| f.ends_with(&suffix));
         files.sort();
-        Ok(files.into_iter().map(|f| format!("{folder}/{f}")).collect())
+        let place = |file: String| if folder.is_empty() { file } else { format!("{folder}/{file}") };
+        Ok(files.into_iter().map(place).collect())
     }
 
     /// `file` as a person finds it.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::flow::{self, Flows};
 use super::knowledge::{self, Knowledge};
 use super::lexicon::Lexicon;
 use super::phrases::Phrases;
@@ -13,6 +14,7 @@ use super::sound::Phrase;
 use super::source::{self, Source};
 use super::spelling::Spelling;
 use super::text::Lang;
+use crate::tools::{self, Specs};
 
 /// One company: what it says, knows and forbids.
 #[derive(Debug)]
@@ -27,6 +29,10 @@ pub struct Tenant {
     pub knowledge: Knowledge,
     /// How its terms are written, whatever a recogniser wrote.
     pub spelling: Spelling,
+    /// What can be done in its systems (`tools.toml`).
+    pub tools: Specs,
+    /// What must not be improvised (`flows/*.toml`).
+    pub flows: Flows,
 }
 
 /// `tenant.toml`.
@@ -65,6 +71,9 @@ pub struct Config {
     pub upset: Cues,
 }
 
+/// The tenant's tools, if it has any.
+const TOOLS: &str = "tools.toml";
+
 /// Files of short words, relative to the tenant's folder.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -100,6 +109,9 @@ pub struct Style {
     /// Never spoken.
     #[serde(default)]
     pub forbidden: Vec<String>,
+    /// Spoken by a large model only if a source says it: promises, prices, safety.
+    #[serde(default)]
+    pub claims: Vec<String>,
 }
 
 /// Fixed sentences by language.
@@ -170,6 +182,20 @@ pub enum Error {
     /// The knowledge is wrong.
     #[error(transparent)]
     Knowledge(#[from] knowledge::Error),
+    /// The tools are wrong.
+    #[error(transparent)]
+    Tools(#[from] tools::Error),
+    /// A flow is wrong.
+    #[error(transparent)]
+    Flow(#[from] flow::Error),
+    /// An entry begins a flow that is not there.
+    #[error("knowledge entry `{entry}`: there is no flow `{flow}`; name one of flows/*.toml")]
+    NoFlow {
+        /// The entry.
+        entry: String,
+        /// The flow.
+        flow: String,
+    },
 }
 
 impl Tenant {
@@ -209,7 +235,17 @@ impl Tenant {
             Lexicon::load(backchannels.iter().map(String::as_str), interrupts.iter().map(String::as_str));
         let knowledge = Knowledge::load(&source, today, &config.style.forbidden)?;
         let spelling = Spelling::new(&config, &knowledge);
-        Ok(Self { id: name.to_owned(), config, lexicon, knowledge, spelling })
+        let tools = match source.list("", "toml")?.iter().any(|file| file == TOOLS) {
+            true => Specs::parse(&source.show(TOOLS), &source.read(TOOLS)?)?,
+            false => Specs::default(),
+        };
+        let flows = Flows::load(&source, &tools)?;
+        for entry in knowledge.entries() {
+            if let Some(flow) = entry.flow.as_ref().filter(|flow| flows.find(flow).is_none()) {
+                return Err(Error::NoFlow { entry: entry.id.clone(), flow: flow.clone() });
+            }
+        }
+        Ok(Self { id: name.to_owned(), config, lexicon, knowledge, spelling, tools, flows })
     }
 
     /// Fixed sentences in that language.

@@ -16,6 +16,7 @@ use crate::clock::Time;
 use crate::dialogue::{Mind, Thought};
 use crate::media::Frame;
 use crate::record::{CallInfo, CallRecord, Folder, MediaRecord, Tap};
+use crate::tools::Tools;
 use crate::tts::{Piece, Request, Synthesizer};
 
 /// The pools that all calls share.
@@ -27,6 +28,8 @@ pub struct Services {
     pub tts: Arc<dyn Synthesizer>,
     /// Mind.
     pub mind: Arc<dyn Mind>,
+    /// The systems behind the hotline.
+    pub tools: Arc<dyn Tools>,
     /// Keeps promised call-backs.
     pub callbacks: Arc<dyn Callbacks>,
     /// ISO 639-1 code of the callers' language.
@@ -194,6 +197,11 @@ impl Session {
                     .mind
                     .think(*ask, Box::new(move |thought| send(Input::Thought { turn, thought })));
             }
+            Output::UseTool { turn, what } => {
+                let used = what.clone();
+                let reply = Box::new(move |outcome| send(Input::ToolDone { turn, what: used, outcome }));
+                self.services.tools.call(&self.id, what, reply);
+            }
             Output::Synthesize { id, text, cancelled } => self.services.tts.speak(Request {
                 voice: self.services.voices.for_text(&text).to_owned(),
                 text,
@@ -213,6 +221,7 @@ impl Session {
 fn is_last_reply(input: &Input) -> bool {
     match input {
         Input::Transcript { purpose: Purpose::Final | Purpose::Partial, .. }
+        | Input::ToolDone { .. }
         | Input::CallbackStored { .. } => true,
         Input::Thought { thought, .. } => matches!(thought, Thought::Decided(_)),
         Input::Speech { piece, .. } => matches!(piece, Piece::Done | Piece::Failed(_)),

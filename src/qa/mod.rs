@@ -9,6 +9,7 @@ mod fixture;
 mod judge;
 mod reader;
 pub mod report;
+pub mod scenario;
 pub(crate) mod text;
 pub mod turns;
 mod voice;

@@ -314,6 +314,7 @@ fn record(turns: Vec<TurnRecord>) -> CallRecord {
             bridged_ms: Some(20_000),
         }),
         callback: None,
+        tools: Vec::new(),
         dtmf: String::new(),
         held_ms: 0,
         faults: Vec::new(),

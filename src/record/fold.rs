@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{CallInfo, CallRecord, CallbackRecord, HandoffRecord, MediaRecord, Tap, TurnRecord};
+use super::{CallInfo, CallRecord, CallbackRecord, HandoffRecord, MediaRecord, Tap, ToolRecord, TurnRecord};
 use crate::asr::written::written;
 use crate::call::endpointing::EndOfTurn;
 use crate::call::event::{Event, EventKind, LegId, Timings, TurnId};
@@ -53,6 +53,7 @@ impl Folder {
             false_barge_ins: 0,
             handoff: None,
             callback: None,
+            tools: Vec::new(),
             dtmf: String::new(),
             held_ms: 0,
             faults: Vec::new(),
@@ -92,6 +93,12 @@ impl Folder {
                 self.open.entry(*turn).or_default().decided =
                     Some((act.clone(), *tier, topic.clone(), sources.clone(), *confidence));
             }
+            EventKind::ToolUsed { turn: _, what, outcome, took } => self.record.tools.push(ToolRecord {
+                at_ms: at,
+                what: what.clone(),
+                outcome: outcome.clone(),
+                took_ms: took.map(|took| took.as_millis() as u64),
+            }),
             EventKind::BotStarted { turn, timings } => {
                 self.open.entry(*turn).or_default().timings = *timings;
             }

@@ -11,6 +11,7 @@ use crate::asr::Engine;
 use crate::call::endpointing::EndOfTurn;
 use crate::call::event::{Disposition, Event, HandoffOutcome, Timings};
 use crate::dialogue::{Act, Reason, Tier, Who};
+use crate::tools::{self, Use};
 
 pub use fold::{Folder, fold};
 pub use pii::Pii;
@@ -61,6 +62,9 @@ pub struct CallRecord {
     pub handoff: Option<HandoffRecord>,
     /// The call-back, if one was booked.
     pub callback: Option<CallbackRecord>,
+    /// Tools that were used, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<ToolRecord>,
     /// Keys that the caller pressed.
     pub dtmf: String,
     /// How long legs were on hold, milliseconds.
@@ -107,6 +111,20 @@ pub struct TurnRecord {
     pub sources: Vec<String>,
     /// Bot: where the time went.
     pub timings: Option<Timings>,
+}
+
+/// A use of a tool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToolRecord {
+    /// Milliseconds since the answer: when it was done.
+    pub at_ms: u64,
+    /// What was used, with its arguments.
+    #[serde(flatten)]
+    pub what: Use,
+    /// What came of it.
+    pub outcome: tools::Outcome,
+    /// How long it took; [`None`] if it did not answer in time.
+    pub took_ms: Option<u64>,
 }
 
 /// A handoff.

@@ -11,6 +11,7 @@ use crate::call::{Call, ClauseId, HearingId, Input, Output};
 use crate::clock::Time;
 use crate::dialogue::{Ask, Expect, Thought};
 use crate::media::{FRAME_TIME, Frame};
+use crate::tools::Outcome;
 use crate::tts::Piece;
 
 /// What a call runs in. Answers that take no time are given to the call at once.
@@ -127,6 +128,11 @@ impl<W: World> Bench<W> {
                     if let Some((delay, result)) = self.world.book() {
                         self.answer(delay, Input::CallbackStored { result });
                     }
+                }
+                // There are no tools either: none is configured, so no mind asks for one.
+                Output::UseTool { turn, what } => {
+                    let outcome = Outcome::Invalid("there are no tools here".into());
+                    self.answer(Duration::ZERO, Input::ToolDone { turn, what, outcome });
                 }
                 // There are no seats here; who hangs up is asked for with `is_over`.
                 Output::Play { leg: LegId::Seat, .. }

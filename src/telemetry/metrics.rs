@@ -37,6 +37,8 @@ pub struct Metrics {
     verdicts: Times,
     handoffs: Count<2>,
     callbacks: Counter,
+    tools: Count<2>,
+    tool_times: Times,
     faults: Count<1>,
     packets: Count<2>,
     jitter: Times,
@@ -66,7 +68,7 @@ const LENGTH: [f64; 11] = [5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 180.0, 300.0, 600
 const JITTER: [f64; 9] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2];
 
 /// Parts whose failures are counted by name; all others are `other`.
-const PARTS: [&str; 7] = ["asr", "tts", "llm", "seat", "store", "turn", "recording"];
+const PARTS: [&str; 9] = ["asr", "tts", "llm", "mind", "seat", "store", "style", "turn", "recording"];
 /// Doors that are counted by name; all others are `other`.
 const DOORS: [&str; 4] = ["sip", "fixture", "desk", "local"];
 
@@ -114,6 +116,13 @@ impl Metrics {
             ),
             handoffs: register(r, "handoffs", "Handoffs to a seat, by cause and end", Count::default()),
             callbacks: register(r, "callbacks", "Call-backs that were promised", Counter::default()),
+            tools: register(r, "tools", "Uses of tools, by tool and what came of them", Count::default()),
+            tool_times: seconds(
+                r,
+                "tool",
+                "From the use of a tool to its answer",
+                Times::new_with_constructor(latency),
+            ),
             faults: register(r, "faults", "Failures that a call survived, by part", Count::default()),
             packets: register(
                 r,
@@ -233,6 +242,16 @@ impl Tap for CallTap {
             }
             EventKind::AnswerDropped { .. } => {
                 metrics.dropped.inc();
+            }
+            EventKind::ToolUsed { what, outcome, took, .. } => {
+                let labels = [("tool", what.tool.clone()), ("outcome", outcome.name().to_owned())];
+                metrics.tools.get_or_create(&labels).inc();
+                if let Some(took) = took {
+                    metrics
+                        .tool_times
+                        .get_or_create(&[("tool", what.tool.clone())])
+                        .observe(took.as_secs_f64());
+                }
             }
             EventKind::BotStarted { timings: Some(timings), .. } => metrics.stages.observe(timings),
             EventKind::BotSaid { turn, .. } => {

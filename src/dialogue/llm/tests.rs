@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
 
 use axum::Router;
 use axum::body::Body;
@@ -16,7 +15,6 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::asr::Transcript;
-use crate::dialogue::Expect;
 
 /// What the server does with a request.
 enum Script {
@@ -105,11 +103,7 @@ async fn bench_with(script: Script, first_token: Duration) -> Bench {
 fn ask(text: &str) -> Ask {
     Ask {
         transcript: Transcript { text: text.into(), confidence: 0.9, ..Transcript::default() },
-        history: Vec::new(),
-        expect: Expect::Open,
-        clarified: false,
-        caller: None,
-        cancelled: Arc::new(AtomicBool::new(false)),
+        ..Ask::default()
     }
 }
 

@@ -1,7 +1,9 @@
 //! The JSON of `/v1/chat/completions`, read leniently: real servers leave fields out, send null, or add empty choices.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+use crate::tools::{Spec, Use};
 
 /// The request's body.
 #[derive(Serialize)]
@@ -15,32 +17,71 @@ pub struct Request<'a> {
 
 /// One message.
 #[derive(Serialize)]
-pub struct Message {
-    role: &'static str,
-    content: String,
-}
+pub struct Message(Value);
 
 impl Message {
     /// A message of `role`.
     pub fn new(role: &'static str, content: String) -> Self {
-        Self { role, content }
+        Self(json!({ "role": role, "content": content }))
+    }
+
+    /// The model's own request for `uses`, as it must stand before their results.
+    pub fn asking(uses: &[Use]) -> Self {
+        let calls: Vec<Value> = uses
+            .iter()
+            .enumerate()
+            .map(|(at, what)| {
+                let arguments = Value::Object(what.arguments.clone()).to_string();
+                let function = json!({ "name": what.tool, "arguments": arguments });
+                json!({ "id": call_id(at), "type": "function", "function": function })
+            })
+            .collect();
+        Self(json!({ "role": "assistant", "content": "", "tool_calls": calls }))
+    }
+
+    /// What came of the use at `at`.
+    pub fn result(at: usize, content: String) -> Self {
+        Self(json!({ "role": "tool", "tool_call_id": call_id(at), "content": content }))
     }
 }
 
-/// The tools that the model may call.
-pub fn tools() -> Value {
-    json!([{
-        "type": "function",
-        "function": {
-            "name": "transfer_to_human",
-            "description": "Give the call to a human agent.",
-            "parameters": {
-                "type": "object",
-                "properties": { "reason": { "type": "string", "description": "Why, in a few words." } },
-                "required": ["reason"]
-            }
-        }
-    }])
+fn call_id(at: usize) -> String {
+    format!("call_{at}")
+}
+
+/// Gives the call to a person.
+pub const TRANSFER: &str = "transfer_to_human";
+/// Begins a flow.
+pub const START: &str = "start_flow";
+
+/// What the model may call: a person, the flows by id and title, and the tools that only look up.
+pub fn tools<'a>(flows: &[(&str, &str)], specs: impl Iterator<Item = &'a Spec>) -> Value {
+    let mut tools = vec![function(
+        TRANSFER,
+        "Give the call to a human agent.",
+        json!({
+            "type": "object",
+            "properties": { "reason": { "type": "string", "description": "Why, in a few words." } },
+            "required": ["reason"]
+        }),
+    )];
+    if !flows.is_empty() {
+        let ids: Vec<&str> = flows.iter().map(|(id, _)| *id).collect();
+        let titles: Vec<String> = flows.iter().map(|(id, title)| format!("{id}: {title}")).collect();
+        let about = format!("Begin a guided flow; it does the rest of the talking. {}.", titles.join("; "));
+        let parameters = json!({
+            "type": "object",
+            "properties": { "flow": { "type": "string", "enum": ids } },
+            "required": ["flow"]
+        });
+        tools.push(function(START, &about, parameters));
+    }
+    tools.extend(specs.map(|spec| function(&spec.name, &spec.description, spec.parameters.clone())));
+    Value::Array(tools)
+}
+
+fn function(name: &str, description: &str, parameters: Value) -> Value {
+    json!({ "type": "function", "function": { "name": name, "description": description, "parameters": parameters } })
 }
 
 /// What one event of the stream adds.
@@ -48,8 +89,8 @@ pub fn tools() -> Value {
 pub struct Delta {
     /// Words.
     pub text: String,
-    /// Pieces of tool calls: index, and a piece of the name.
-    pub calls: Vec<(u64, String)>,
+    /// Pieces of tool calls: index, a piece of the name, a piece of the arguments.
+    pub calls: Vec<(u64, String, String)>,
     /// True at the end of the answer.
     pub finished: bool,
 }
@@ -74,7 +115,12 @@ impl Delta {
         let delta = if choice["delta"].is_object() { &choice["delta"] } else { &choice["message"] };
         let calls = delta["tool_calls"].as_array().into_iter().flatten().enumerate().map(|(at, call)| {
             let index = call["index"].as_u64().unwrap_or(at as u64);
-            (index, call["function"]["name"].as_str().unwrap_or_default().to_owned())
+            let piece = |field: &Value| match field {
+                // Some servers send the arguments as an object.
+                Value::Object(whole) => Value::Object(whole.clone()).to_string(),
+                piece => piece.as_str().unwrap_or_default().to_owned(),
+            };
+            (index, piece(&call["function"]["name"]), piece(&call["function"]["arguments"]))
         });
         Ok(Self {
             text: delta["content"].as_str().unwrap_or_default().to_owned(),
@@ -87,24 +133,27 @@ impl Delta {
 /// Tool calls, gathered by index from their pieces.
 #[derive(Debug, Default)]
 pub struct Calls {
-    names: std::collections::BTreeMap<u64, String>,
+    calls: std::collections::BTreeMap<u64, (String, String)>,
 }
 
 impl Calls {
     /// Adds pieces.
-    pub fn add(&mut self, pieces: Vec<(u64, String)>) {
-        for (index, name) in pieces {
-            let whole = self.names.entry(index).or_default();
+    pub fn add(&mut self, pieces: Vec<(u64, String, String)>) {
+        for (index, name, arguments) in pieces {
+            let (whole, text) = self.calls.entry(index).or_default();
             // A server that repeats the whole name in every piece must not double it.
             if *whole != name {
                 whole.push_str(&name);
             }
+            text.push_str(&arguments);
         }
     }
 
-    /// True if `tool` was called.
-    pub fn named(&self, tool: &str) -> bool {
-        self.names.values().any(|n| n == tool)
+    /// The calls in order: name and arguments. Arguments that are no object count as none: the schema says what is missing.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Map<String, Value>)> {
+        self.calls
+            .values()
+            .map(|(name, text)| (name.as_str(), serde_json::from_str(text).unwrap_or_default()))
     }
 }
 
@@ -131,9 +180,11 @@ mod tests {
     #[test]
     fn a_tool_call_is_gathered_from_its_pieces() {
         let mut calls = Calls::default();
-        for name in ["transfer_", "to_human", ""] {
-            calls.add(vec![(0, name.into())]);
+        for (name, arguments) in [("transfer_", ""), ("to_human", "{\"rea"), ("", "son\": \"x\"}")] {
+            calls.add(vec![(0, name.into(), arguments.into())]);
         }
-        assert!(calls.named("transfer_to_human"), "{calls:?}");
+        let whole: Vec<_> = calls.iter().collect();
+        assert_eq!(whole.len(), 1);
+        assert_eq!((whole[0].0, &whole[0].1["reason"]), (TRANSFER, &json!("x")));
     }
 }

@@ -87,6 +87,8 @@ const YES_NO: &[(&str, Option<bool>)] = &[
     ("你好", None),
     ("您好", None),
     ("好像", None),
+    ("好看", None),
+    ("好听", None),
     ("没错", Some(true)),
     ("不错", Some(true)),
     ("没事", None),
