@@ -1,14 +1,16 @@
 //! `nightline scenarios`: conversations as YAML against this build, its tools and a back office of their own.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::config::Config;
 use crate::dialogue::tenant::Tenant;
 use crate::qa::pad;
-use crate::qa::scenario::{self, Verdict};
-use crate::services::llm_config;
+use crate::qa::scenario::{self, Callers, Verdict};
+use crate::services::{Pools, llm_config};
 
 /// Options of `nightline scenarios`.
 #[derive(Debug, clap::Args)]
@@ -19,6 +21,9 @@ pub struct Args {
     /// Only those whose name or mission rows contain this.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
+    /// By voice: callers are synthesised, heard by the configured recogniser, and answered over RTP, on virtual time.
+    #[arg(long)]
+    voice: bool,
     /// Every conversation, not only the table.
     #[arg(long, short)]
     verbose: bool,
@@ -36,9 +41,29 @@ impl Args {
             scenarios.retain(|s| s.name.contains(only.as_str()) || s.shows.iter().any(|row| row == only));
         }
         let mut verdicts = Vec::new();
-        for one in &scenarios {
-            verdicts.push(scenario::converse(one, tenant.clone(), llm_config(&config)).await?);
+        let progress = progress(scenarios.len());
+        if self.voice {
+            let folder = if self.path.is_dir() {
+                self.path.as_path()
+            } else {
+                self.path.parent().unwrap_or(&self.path)
+            };
+            let callers = Callers::open(&folder.join("voices"))?;
+            let mut pools = Pools::open(&config)?;
+            for (number, one) in scenarios.iter().enumerate() {
+                progress.set_message(one.name.clone());
+                pools = pools.in_language(if one.is_english() { "en" } else { "zh" });
+                verdicts.push(scenario::telephone(one, number, tenant.clone(), &pools, &callers).await?);
+                progress.inc(1);
+            }
+        } else {
+            for one in &scenarios {
+                progress.set_message(one.name.clone());
+                verdicts.push(scenario::converse(one, tenant.clone(), llm_config(&config)).await?);
+                progress.inc(1);
+            }
         }
+        progress.finish_and_clear();
         let mut out = io::stdout().lock();
         if self.json {
             writeln!(out, "{}", serde_json::to_string_pretty(&verdicts)?)?;
@@ -89,4 +114,13 @@ impl Args {
             at(0.95)
         )
     }
+}
+
+fn progress(length: usize) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(length as u64).with_style(style)
 }

@@ -85,7 +85,9 @@ mod tests {
 
     fn ground(sources: &[&str]) -> Ground {
         let mut ground = Ground::default();
-        sources.iter().for_each(|source| ground.add(source));
+        for source in sources {
+            ground.add(source);
+        }
         ground
     }
 

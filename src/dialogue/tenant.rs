@@ -235,9 +235,10 @@ impl Tenant {
             Lexicon::load(backchannels.iter().map(String::as_str), interrupts.iter().map(String::as_str));
         let knowledge = Knowledge::load(&source, today, &config.style.forbidden)?;
         let spelling = Spelling::new(&config, &knowledge);
-        let tools = match source.list("", "toml")?.iter().any(|file| file == TOOLS) {
-            true => Specs::parse(&source.show(TOOLS), &source.read(TOOLS)?)?,
-            false => Specs::default(),
+        let tools = if source.list("", "toml")?.iter().any(|file| file == TOOLS) {
+            Specs::parse(&source.show(TOOLS), &source.read(TOOLS)?)?
+        } else {
+            Specs::default()
         };
         let flows = Flows::load(&source, &tools)?;
         for entry in knowledge.entries() {

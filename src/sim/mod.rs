@@ -21,7 +21,7 @@ use crate::call::{Call, Input, SeatNews};
 use crate::clock::{Clock, Time};
 use crate::driver::{Command, Session};
 use crate::media::{FRAME_TIME, Frame};
-use crate::qa::{CallerReport, Fixture, ScriptedCaller, Seat, Verdict, judge};
+use crate::qa::{CallerStep, Fixture, Network, ScriptedCaller, Seat, Verdict, judge};
 use crate::record::MediaRecord;
 use crate::services::{Pools, telephone_number, voice_activity};
 use crate::ua::SummaryEar;
@@ -52,11 +52,21 @@ impl Delays {
     }
 }
 
+/// Somebody who phones.
+pub trait Party {
+    /// One frame's time: what is heard, and what is done at the same time.
+    fn step(&mut self, now: Time, heard: &Frame) -> CallerStep;
+}
+
+impl Party for ScriptedCaller {
+    fn step(&mut self, now: Time, heard: &Frame) -> CallerStep {
+        Self::step(self, now, heard)
+    }
+}
+
 /// What came of a simulated call beside its record.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What the caller did and measured.
-    pub report: CallerReport,
     /// What the network did to the caller's voice.
     pub media: MediaRecord,
     /// What the caller said and heard, 16 kHz, frame by frame.
@@ -77,26 +87,27 @@ pub fn rehearse(pools: &Pools, fixture: Fixture) -> (Verdict, Vec<(Frame, Frame)
     settings.seats = vec!["sip:seat@fixture".into()];
     let call = Call::new(settings, voice_activity(), telephone_number(&info.from), Time::ZERO);
     let (mut session, mut inbox) = Session::new(call, pools.services.clone(), &info, Vec::new());
-    let caller = ScriptedCaller::new(fixture.clone());
-    let outcome = run(&mut session, &mut inbox, caller, Delays::default());
+    let mut caller = ScriptedCaller::new(fixture.clone());
+    let around = (fixture.network, fixture.seat);
+    let outcome = run(&mut session, &mut inbox, &mut caller, around, Delays::default());
     let record = session.finish(vec![outcome.media], None);
-    (judge(&fixture, &record, &outcome.report), outcome.audio)
+    (judge(&fixture, &record, &caller.report()), outcome.audio)
 }
 
-/// Runs a call to its end on virtual time.
+/// Runs a call to its end on virtual time, over `network`, with a seat that does what its script says. Blocks while engines work.
 pub fn run(
     session: &mut Session,
     inbox: &mut UnboundedReceiver<Input>,
-    mut caller: ScriptedCaller,
+    caller: &mut dyn Party,
+    (network, script): (Network, Seat),
     delays: Delays,
 ) -> Outcome {
     let base = Clock::start();
-    let network = caller.fixture().network;
     let weather =
         Weather { loss: network.loss, delay: network.delay, jitter: network.jitter, ..Weather::default() };
     let mut up = Line::new(base, weather, network.seed);
     let mut down = Line::new(base, weather, network.seed.wrapping_add(1));
-    let mut seat = SimSeat { script: caller.fixture().seat, ..SimSeat::default() };
+    let mut seat = SimSeat { script, ..SimSeat::default() };
     let mut later: Vec<(Time, Input)> = Vec::new();
     let mut audio = Vec::new();
     let mut now = Time::ZERO;
@@ -148,7 +159,7 @@ pub fn run(
     if !session.is_over() {
         session.handle(now, Input::Shutdown);
     }
-    Outcome { report: caller.report(), media: up.media(), audio }
+    Outcome { media: up.media(), audio }
 }
 
 fn delay(input: &Input, delays: Delays) -> Duration {

@@ -96,7 +96,7 @@ fn key(call: &str, what: &Use) -> String {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
-    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize().iter().take(16).fold(String::new(), |key, byte| key + &format!("{byte:02x}"))
 }
 
 impl Shared {

@@ -2,13 +2,17 @@
 //!
 //! Each runs against a back office of its own, in memory and with the reference data, on the clock that the scenario names.
 
+mod office;
 mod read;
 mod text;
+mod voice;
 
 use std::time::Duration;
 
+pub use office::Error;
 pub use read::{Scenario, Turn, load};
 pub use text::converse;
+pub use voice::{Callers, telephone};
 
 /// What came of a scenario.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -26,7 +30,7 @@ pub struct Verdict {
 }
 
 /// A turn of the customer and the bot's answer.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Spoken {
     /// What the customer said.
     pub said: String,
@@ -54,6 +58,7 @@ impl Verdict {
     }
 }
 
+#[expect(clippy::ref_option, reason = "as serde calls it")]
 fn micros<S: serde::Serializer>(time: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
     serde::Serialize::serialize(&time.map(|time| time.as_micros() as u64), s)
 }

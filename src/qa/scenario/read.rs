@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::dialogue::text::Lang;
+
 /// A conversation and what must come of it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,6 +29,13 @@ pub struct Scenario {
     /// What must stand in the back office at the end.
     #[serde(default)]
     pub state: Vec<State>,
+}
+
+impl Scenario {
+    /// True if the customer begins in English.
+    pub fn is_english(&self) -> bool {
+        self.turns.first().is_some_and(|turn| Lang::of(&turn.say) == Some(Lang::En))
+    }
 }
 
 /// What the customer says, and what must come of it.

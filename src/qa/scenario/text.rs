@@ -2,38 +2,14 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
-use super::read::{Scenario, State, Turn};
+use super::office::{Error, Office};
+use super::read::{Scenario, Turn};
 use super::{Spoken, Verdict};
 use crate::asr::Transcript;
-use crate::backoffice::{self, BackOffice};
 use crate::chat::Conversation;
-use crate::dialogue::engine;
 use crate::dialogue::llm::LlmConfig;
 use crate::dialogue::tenant::Tenant;
 use crate::record::name_of;
-use crate::tools::http::HttpTools;
-
-/// Why a scenario cannot be run.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The back office.
-    #[error("the back office cannot be opened: {0}")]
-    BackOffice(#[from] backoffice::Error),
-    /// Its socket.
-    #[error("the back office cannot listen: {0}")]
-    Listen(#[from] std::io::Error),
-    /// The tools.
-    #[error(transparent)]
-    Tools(#[from] crate::tools::http::Error),
-    /// The mind.
-    #[error(transparent)]
-    Mind(#[from] engine::Error),
-    /// The time in the scenario.
-    #[error("`now` is no time: {0}")]
-    Now(jiff::Error),
-}
 
 /// Runs a scenario against `tenant`, and a large model if one is given.
 pub async fn converse(
@@ -41,19 +17,13 @@ pub async fn converse(
     tenant: Arc<Tenant>,
     llm: Option<LlmConfig>,
 ) -> Result<Verdict, Error> {
-    let zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(8));
-    let now = scenario.now.to_zoned(zone).map_err(Error::Now)?.timestamp();
-    let options = backoffice::Options { now: Some(now), seed: true, ..backoffice::Options::default() };
-    let office = BackOffice::open(options).await?;
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
-    let url = format!("http://{}", listener.local_addr()?);
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(office.serve(listener, async { drop(stopped.await) }));
-    let tools = HttpTools::new(tenant.tools.clone(), &url, None, tokio::runtime::Handle::current())?;
-    let local = scenario.now;
-    let mind = engine::open(tenant, llm, Some(Arc::new(move || local)))?;
-    let mut conversation =
-        Conversation::new(mind, Arc::new(tools), scenario.name.clone(), scenario.caller.clone());
+    let office = Office::open(scenario, tenant, llm).await?;
+    let mut conversation = Conversation::new(
+        office.mind.clone(),
+        office.tools.clone(),
+        scenario.name.clone(),
+        scenario.caller.clone(),
+    );
     let (mut failures, mut turns) = (Vec::new(), Vec::new());
     for (number, turn) in scenario.turns.iter().enumerate() {
         let transcript =
@@ -84,11 +54,7 @@ pub async fn converse(
             }
         }
     }
-    for state in &scenario.state {
-        failures.extend(stands(&url, state).await);
-    }
-    drop(stop);
-    let _ = serving.await;
+    failures.extend(office.close(scenario).await);
     Ok(Verdict {
         name: scenario.name.clone(),
         title: scenario.title.clone(),
@@ -98,7 +64,8 @@ pub async fn converse(
     })
 }
 
-fn judge(turn: &Turn, spoken: &Spoken, handoff: Option<&str>) -> Vec<String> {
+/// What is not as `turn` says.
+pub(super) fn judge(turn: &Turn, spoken: &Spoken, handoff: Option<&str>) -> Vec<String> {
     let mut wrong = Vec::new();
     let answer = &spoken.answer;
     for text in turn.contains.iter().filter(|text| !answer.contains(text.as_str())) {
@@ -131,40 +98,10 @@ fn judge(turn: &Turn, spoken: &Spoken, handoff: Option<&str>) -> Vec<String> {
         match spoken.first_clause {
             Some(after) if after.as_millis() <= u128::from(limit) => {}
             Some(after) => {
-                wrong.push(format!("the first clause came after {after:?}, not within {limit} ms"))
+                wrong.push(format!("the first clause came after {after:?}, not within {limit} ms"));
             }
             None => wrong.push("there was no clause".to_owned()),
         }
     }
     wrong
-}
-
-/// What is not as `state` says.
-async fn stands(url: &str, state: &State) -> Option<String> {
-    let answer = async { reqwest::get(format!("{url}{}", state.get)).await?.json::<Value>().await };
-    let answer = match answer.await {
-        Ok(answer) => answer,
-        Err(error) => return Some(format!("{}: {error}", state.get)),
-    };
-    let Some(at) = answer.pointer(&state.at) else {
-        return Some(format!("{}: there is no {} in {answer}", state.get, state.at));
-    };
-    if let Some(count) = state.count
-        && at.as_array().map(Vec::len) != Some(count)
-    {
-        return Some(format!("{}: not {count} in {at}", state.get));
-    }
-    let holds = |value: &Value| {
-        state.has.as_object().is_none_or(|fields| {
-            fields.iter().all(|(name, wanted)| match (&value[name], wanted) {
-                (Value::String(is), Value::String(wanted)) => is.contains(wanted.as_str()),
-                (is, wanted) => is == wanted,
-            })
-        })
-    };
-    let found = match at {
-        Value::Array(list) => state.has.is_null() || list.iter().any(holds),
-        one => holds(one),
-    };
-    (!found).then(|| format!("{}: nothing like {} in {at}", state.get, state.has))
 }
