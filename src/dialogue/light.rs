@@ -110,6 +110,9 @@ impl LightMind {
 
     /// What needs no large model: what the rules decide, and a flow that the caller surely asks for.
     pub(super) fn decided(&self, ask: &Ask) -> Option<Reply> {
+        if ask.round > 0 {
+            return self.rules(ask);
+        }
         self.rules(ask).or_else(|| {
             let found = self.retrieve(ask);
             let confidence = confidence(ask, &found);
@@ -126,6 +129,10 @@ impl LightMind {
         let phrases = self.tenant.phrases(lang);
         let sure = 0.5 + 0.5 * ask.transcript.confidence.clamp(0.0, 1.0);
         let act = |act, topic: &str, words: &str| Some(reply(act, sure, topic, words));
+        if ask.round > 0 {
+            // The words were judged when tools were asked for; who asked for them goes on.
+            return self.guided(ask, &heard, sure);
+        }
         if heard.text().is_empty() {
             return act(Act::Ignore, "silence", "");
         }

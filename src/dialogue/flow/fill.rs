@@ -197,7 +197,11 @@ pub(super) fn time(text: &str, list: &[Value], today: jiff::civil::Date) -> Opti
                 Some(Clock::Between(from, to)) => (from..to).contains(&at.time()),
             }
     };
-    list.iter().find(fits).cloned()
+    // 下午 begins at noon, but nobody means the lunch hour.
+    let lunch = |value: &&Value| value.as_str().is_some_and(|at| at.contains("T12:"));
+    let vague = matches!(clock, Some(Clock::Between(from, _)) if from.hour() == 12);
+    let mut fitting = list.iter().filter(fits);
+    fitting.clone().find(|time| !(vague && lunch(time))).or_else(|| fitting.next()).cloned()
 }
 
 /// The object of `list` that is meant.

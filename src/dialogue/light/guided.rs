@@ -73,7 +73,10 @@ impl LightMind {
             Some(SmallTalk::Wait) => return Some(self.aside(ask, memory, progress, &phrases.wait, sure)),
             // The rules know these.
             Some(SmallTalk::Repeat | SmallTalk::Goodbye | SmallTalk::Who) => return None,
-            Some(SmallTalk::Hello) => return Some(self.advance(ask, memory, progress, Vec::new(), sure)),
+            Some(SmallTalk::Hello) => {
+                let again = self.advance(ask, memory, progress, Vec::new(), sure);
+                return Some(again.not_understood());
+            }
             Some(SmallTalk::Thanks | SmallTalk::NothingMore) | None => {}
         }
         let scene = self.scene(ask, &memory);
@@ -195,11 +198,7 @@ impl LightMind {
             let words = [phrases.low_confidence.clone()];
             return self.guide(ask, Act::Handoff(Reason::LowConfidence), memory, &words, 0.3 * sure);
         }
-        let mut again = self.advance(ask, memory, progress, Vec::new(), 0.5 * sure);
-        if again.decision.act == Act::Answer {
-            again.decision.act = Act::Clarify;
-        }
-        again
+        self.advance(ask, memory, progress, Vec::new(), 0.5 * sure).not_understood()
     }
 
     /// Says something beside the flow, which goes on waiting for what it has asked.
@@ -249,6 +248,14 @@ impl LightMind {
 }
 
 impl Reply {
+    /// The question that is asked again, and not an answer.
+    fn not_understood(mut self) -> Self {
+        if self.decision.act == Act::Answer {
+            self.decision.act = Act::Clarify;
+        }
+        self
+    }
+
     /// Names the flow that it belongs to.
     fn about(mut self, flow: &Flow) -> Self {
         if self.decision.topic == "flow" {

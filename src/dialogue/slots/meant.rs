@@ -85,7 +85,12 @@ fn not_but(text: &str, from: usize) -> Option<usize> {
             return None;
         }
         let start = text.len() - denied.len();
-        denied.char_indices().take(REACH).filter(|(at, c)| *at > 0 && *c == '是').find_map(|(at, is)| {
+        // 是 is also heard as 十 before a day or a part of one.
+        let is = |at: usize, c: char| {
+            let day = ["周", "星期", "礼拜", "明天", "后天", "上午", "下午"];
+            c == '是' || c == '十' && day.iter().any(|day| denied[at + c.len_utf8()..].starts_with(day))
+        };
+        denied.char_indices().take(REACH).filter(|(at, c)| *at > 0 && is(*at, *c)).find_map(|(at, is)| {
             let (word, after) = (&denied[..at], &denied[at + is.len_utf8()..]);
             let joined = word.ends_with(['可', '但', '还', '要', '总', '或', '于', '老', '就', '只', '不']);
             let asks = after.starts_with(['吧', '吗', '不', '的', '否', '呢']);

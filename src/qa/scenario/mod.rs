@@ -62,3 +62,84 @@ impl Verdict {
 fn micros<S: serde::Serializer>(time: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
     serde::Serialize::serialize(&time.map(|time| time.as_micros() as u64), s)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::*;
+    use crate::dialogue::tenant::Tenant;
+
+    fn scenarios() -> Vec<Scenario> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/scenarios");
+        load(&folder).expect("the scenarios are well formed")
+    }
+
+    #[tokio::test]
+    async fn every_scenario_comes_out_right_by_text_with_the_light_tier() {
+        let tenant = Tenant::load("nev", None).expect("the reference tenant loads");
+        let mut wrong = Vec::new();
+        for scenario in scenarios() {
+            let verdict = converse(&scenario, tenant.clone(), None).await.expect("it runs");
+            wrong.extend(verdict.failures.iter().map(|failure| format!("{}: {failure}", verdict.name)));
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn each_row_of_the_dialogue_is_shown_at_least_twice() {
+        let mut rows: BTreeMap<String, usize> = BTreeMap::new();
+        let scenarios = scenarios();
+        assert!(scenarios.len() >= 40, "only {} scenarios", scenarios.len());
+        for row in scenarios.iter().flat_map(|scenario| &scenario.shows) {
+            *rows.entry(row.clone()).or_default() += 1;
+        }
+        for row in (1..=14).map(|n| format!("D{n}")).chain(["H1".to_owned()]) {
+            assert!(
+                rows.get(&row).is_some_and(|shown| *shown >= 2),
+                "{row} is shown {:?} times",
+                rows.get(&row)
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_scenario_that_does_not_hold_is_found_out() {
+        let tenant = Tenant::load("nev", None).expect("the reference tenant loads");
+        let mut scenario =
+            scenarios().into_iter().find(|s| s.name == "book-step-by-step").expect("it is there");
+        scenario.turns[4].tool_called = Some(vec!["cancel_booking".into()]);
+        scenario.turns[4].absent = vec!["约好了".into()];
+        scenario.turns[4].act = Some("handoff".into());
+        scenario.state[0].count = Some(2);
+        let verdict = converse(&scenario, tenant, None).await.expect("it runs");
+        for says in ["tools is book", "`约好了` stands", "act is answer", "not 2 in"] {
+            assert!(verdict.failures.iter().any(|f| f.contains(says)), "{says}: {:?}", verdict.failures);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_booking_made_by_voice_is_in_the_books() {
+        let config = crate::config::Config::load(None).expect("the defaults are well formed");
+        let pools = crate::services::Pools::open(&config).expect("the pools open");
+        let tenant = Tenant::load("nev", None).expect("the reference tenant loads");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/scenarios/voices");
+        let callers = Callers::open(&folder).expect("the callers have voices");
+        let scenario = scenarios().into_iter().find(|s| s.name == "book-all-at-once").expect("it is there");
+        let verdict = telephone(&scenario, 0, tenant, &pools, &callers).await.expect("it runs");
+        assert!(verdict.passed(), "{:#?}", verdict);
+    }
+
+    #[test]
+    fn a_file_that_is_no_scenario_is_named_with_line_and_reason() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("wrong.yaml");
+        std::fs::write(&file, "title: x\nshows: [D1]\nturns:\n  - sa: hello\n").expect("it is written");
+        let error = load(&file).expect_err("it is wrong").to_string();
+        assert!(error.contains("wrong.yaml") && error.contains("sa"), "{error}");
+        assert!(load(&folder.path().join("none.yaml")).is_err());
+        std::fs::remove_file(&file).expect("it is removed");
+        assert!(matches!(load(folder.path()), Err(read::Error::Empty(_))));
+    }
+}

@@ -44,6 +44,9 @@ impl Scenario {
 pub struct Turn {
     /// The words.
     pub say: String,
+    /// The words when it is asked again, by voice; the same if none.
+    #[serde(default)]
+    pub again: Option<String>,
     /// How sure the recogniser is, in 0..=1.
     #[serde(default = "sure")]
     pub confidence: f32,

@@ -83,7 +83,8 @@ pub async fn telephone(
     for turn in &scenario.turns {
         let english = Lang::of(&turn.say) == Some(Lang::En);
         let voice = if english { ENGLISH } else { CHINESE[number % CHINESE.len()] };
-        lines.push(callers.say(&turn.say, voice)?);
+        let again = turn.again.as_deref().unwrap_or(&turn.say);
+        lines.push([callers.say(&turn.say, voice)?, callers.say(again, voice)?]);
     }
     let services =
         Services { mind: office.mind.clone(), tools: office.tools.clone(), ..pools.services.clone() };
@@ -139,7 +140,8 @@ impl Tap for Events {
 /// Somebody who says the lines of a scenario.
 struct Person {
     turns: Vec<Turn>,
-    lines: Vec<Vec<i16>>,
+    /// Each turn's words, and those when it is asked again.
+    lines: Vec<[Vec<i16>; 2]>,
     events: Events,
     /// The turn being said, once it has begun.
     turn: Option<usize>,
@@ -156,7 +158,7 @@ struct Person {
 }
 
 impl Person {
-    fn new(scenario: &Scenario, lines: Vec<Vec<i16>>, events: Events) -> Self {
+    fn new(scenario: &Scenario, lines: Vec<[Vec<i16>; 2]>, events: Events) -> Self {
         Self {
             turns: scenario.turns.clone(),
             lines,
@@ -205,7 +207,7 @@ impl Person {
         }
         self.turn = Some(next);
         let Some(line) = self.lines.get(next) else { return false };
-        self.saying = line.iter().copied().collect();
+        self.saying = line[usize::from(self.tries > 1)].iter().copied().collect();
         self.answered = false;
         true
     }
@@ -285,10 +287,14 @@ impl Party for Person {
         self.answered |= sound;
         self.quiet = if sound { Duration::ZERO } else { self.quiet + FRAME_TIME };
         let waited = if self.answered { DONE } else { PATIENCE };
-        let given_away =
-            self.events.since(self.before).iter().any(|e| matches!(e, EventKind::HandoffRequested { .. }));
+        // Who is given to a person hears what is said before it, and then music.
+        let mut given_away = false;
+        let told = self.events.since(self.before).iter().any(|event| {
+            given_away |= matches!(event, EventKind::HandoffRequested { .. });
+            given_away && matches!(event, EventKind::BotSaid { .. })
+        });
         let last = self.turn.is_some_and(|turn| turn + 1 >= self.turns.len());
-        if self.quiet >= waited || given_away && last {
+        if self.quiet >= waited || told && last {
             self.quiet = Duration::ZERO;
             step.hang_up = !self.go_on();
         }
