@@ -121,7 +121,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_booking_made_by_voice_is_in_the_books() {
-        let config = crate::config::Config::load(None).expect("the defaults are well formed");
+        let config = crate::config::Config::default();
         let pools = crate::services::Pools::open(&config).expect("the pools open");
         let tenant = Tenant::load("nev", None).expect("the reference tenant loads");
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/scenarios/voices");
