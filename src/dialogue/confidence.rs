@@ -162,7 +162,7 @@ pub struct Error {
 }
 
 static EMBEDDED: LazyLock<Model> = LazyLock::new(|| {
-    // The file is part of the build, and a test reads it.
+    // A test reads the file, which is part of the build; without it nothing would be answered.
     Model::parse(include_str!("confidence/weights.json"), "weights.json").unwrap_or_else(|_| Model {
         made_by: String::new(),
         turns: 0,
