@@ -4,6 +4,7 @@ mod asr;
 mod backoffice;
 mod call;
 pub mod completions;
+mod confidence;
 pub mod config;
 mod demo;
 pub mod doctor;
@@ -84,6 +85,9 @@ enum Command {
     /// Measure turn-taking.
     #[command(subcommand)]
     Turns(turns::Command),
+    /// Fit and measure the confidence of a turn.
+    #[command(subcommand)]
+    Confidence(confidence::Command),
     /// Have thousands of simulated callers talk to this build, and hold it to its promises.
     Sim(sim::Args),
     /// The reference back office: customers, cars, bookings, rescue and more over HTTP, until stopped.
@@ -121,6 +125,7 @@ impl Cli {
             Command::Talk(args) => with_config(file, |config| block_on(args.run(config))),
             Command::Asr(command) => with_config(file, |config| command.run(&config)),
             Command::Turns(command) => with_config(file, |config| command.run(&config)),
+            Command::Confidence(command) => code(command.run()),
             Command::Sim(args) => with_config(file, |config| args.run(config)),
             Command::Replay(args) => with_config(file, |config| args.run(config)),
             Command::Scenarios(args) => with_config(file, |config| block_on(args.run(config))),

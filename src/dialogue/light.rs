@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::clause::clauses;
+use super::confidence::{Model, Signs};
 use super::intent::{Heard, SmallTalk};
 use super::knowledge::{Entry, Sensitivity};
 use super::phrases::fill;
@@ -46,6 +47,16 @@ const MENDED: f32 = 0.2;
 
 /// The rest of an answer is asked for within so many turns: the cut answer, 等一下, 您说, and 继续.
 const CUT_LATELY: usize = 5;
+
+/// What a turn shows before it is answered.
+pub(crate) struct Watched {
+    /// Its signs.
+    pub(crate) signs: Signs,
+    /// The entry that would be answered.
+    pub(crate) entry: Option<usize>,
+    /// Retrieval's own confidence.
+    pub(crate) typed: f32,
+}
 
 /// A complete turn.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,7 +126,7 @@ impl LightMind {
         }
         self.rules(ask).or_else(|| {
             let found = self.retrieve(ask);
-            let confidence = confidence(ask, &found);
+            let confidence = self.confidence(ask, &found);
             let entry = &self.tenant.knowledge.entries()[found.hits.first()?.entry];
             let flow = self.flow_of(entry).filter(|_| confidence >= self.tenant.config.thresholds.answer)?;
             Some(self.begin(ask, flow, confidence))
@@ -246,7 +257,7 @@ impl LightMind {
             return reply;
         }
         let found = self.retrieve(ask);
-        let confidence = confidence(ask, &found);
+        let confidence = self.confidence(ask, &found);
         if let Some(hit) = found.hits.first() {
             let entry = &self.tenant.knowledge.entries()[hit.entry];
             let limit =
@@ -281,6 +292,22 @@ impl LightMind {
         reply(Act::Clarify, confidence, "clarify", &words)
     }
 
+    /// What a turn shows that the rules do not decide; [`None`] if they do. For measuring and fitting the confidence.
+    pub(crate) fn watch(&self, ask: &Ask) -> Option<Watched> {
+        let ask = self.spelt(ask);
+        if self.rules(&ask).is_some() {
+            return None;
+        }
+        let found = self.retrieve(&ask);
+        let signs = signs(&self.tenant, &ask, &found);
+        Some(Watched { signs, entry: found.hits.first().map(|hit| hit.entry), typed: found.confidence })
+    }
+
+    /// How sure it is that the first hit is what the caller asks for, in 0..=1.
+    fn confidence(&self, ask: &Ask, found: &Ranking) -> f32 {
+        if found.hits.is_empty() { 0.0 } else { Model::embedded().judge(&signs(&self.tenant, ask, found)) }
+    }
+
     /// Ranks entries for the turn; a turn that leans on the one before is searched together with it.
     pub(super) fn retrieve(&self, ask: &Ask) -> Ranking {
         let text = &ask.transcript.text;
@@ -297,6 +324,7 @@ impl LightMind {
         };
         let mut joined = self.index.search(&format!("{} {text}", before.text));
         joined.confidence *= 0.95;
+        joined.lead.leans = true;
         if joined.confidence > alone.confidence { joined } else { alone }
     }
 
@@ -364,11 +392,31 @@ fn repeated(ask: &Ask) -> bool {
         })
 }
 
-/// Fuses retrieval, recogniser and repetition.
-pub(super) fn confidence(ask: &Ask, found: &Ranking) -> f32 {
-    let heard = 0.6 + 0.4 * (ask.transcript.confidence / WELL_HEARD).clamp(0.0, 1.0);
-    let helped = if repeated(ask) { 0.6 } else { 1.0 };
-    found.confidence * heard * helped
+/// What can be told of how sure the first hit is.
+pub(super) fn signs(tenant: &Tenant, ask: &Ask, found: &Ranking) -> Signs {
+    let text = &ask.transcript.text;
+    Signs {
+        heard: ask.transcript.confidence.clamp(0.0, 1.0),
+        lead: found.lead,
+        characters: text.chars().filter(|c| c.is_alphanumeric()).count(),
+        repeated: repeated(ask),
+        clarified: ask.clarified,
+        upset: Heard::new(text).upset(tenant).is_some() || impatient(text),
+        written: None,
+        tools: Signs::worst(&ask.used[ask.used.len().saturating_sub(used_now(ask))..]),
+    }
+}
+
+/// How many of the uses of tools belong to this turn.
+fn used_now(ask: &Ask) -> usize {
+    if ask.round > 0 { ask.memory.asked.len() } else { 0 }
+}
+
+/// Words of a caller whose patience ends.
+fn impatient(text: &str) -> bool {
+    ["到底", "怎么又", "又不", "急死", "快点", "听懂没", "都说了", "还没好", "烦"]
+        .iter()
+        .any(|w| text.contains(w))
 }
 
 /// Streams a reply; a cancelled asker gets only the decision.

@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use self::wire::Delta;
 use super::clause::Cutter;
+use super::confidence::{Model, Signs, Written};
 use super::ground::Ground;
 use super::light::{self, LightMind};
 use super::retrieval::Ranking;
@@ -425,14 +426,13 @@ impl Shared {
             }
             overlap = overlap.max(share);
         }
-        // An answer that rests on no entry is worth little, however sure retrieval was.
-        let rests = if sources.is_empty() { 0.3 } else { 0.7 + 0.3 * overlap.min(1.0) };
+        let rests = !sources.is_empty();
         for used in ask.used.iter().filter(|used| ask.memory.asked.contains(&used.what) && ask.round > 0) {
             sources.push(format!("tool:{}", used.what.tool));
         }
-        // What had to be withheld says something about what was not.
-        let held = if answer.withheld.is_empty() { 1.0 } else { 0.5 };
-        let confidence = light::confidence(ask, found).max(0.6 * overlap) * rests * held;
+        let written = Written { overlap: if rests { overlap } else { 0.0 }, withheld: answer.withheld.len() };
+        let signs = Signs { written: Some(written), ..light::signs(self.light.tenant(), ask, found) };
+        let confidence = Model::embedded().judge(&signs);
         let topic = match act {
             Act::Handoff(_) => "handoff".to_owned(),
             _ => topic.unwrap_or_else(|| "other".to_owned()),

@@ -4,6 +4,7 @@
 //! call between turns.
 
 pub mod clause;
+pub mod confidence;
 pub mod engine;
 pub mod flow;
 mod front;

@@ -17,8 +17,28 @@ use crate::segment::jieba;
 pub struct Ranking {
     /// At most eight, best first.
     pub hits: Vec<Hit>,
-    /// Probability in 0..=1 that the first hit is what was asked for.
+    /// Probability in 0..=1 that the first hit is what was asked for, by these words alone: fitted on what was typed, so too
+    /// high for what was heard. [`confidence`](super::confidence) judges a turn.
     pub confidence: f32,
+    /// What the first hit shows of itself.
+    pub lead: Lead,
+}
+
+/// How far the first hit is the right one.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Lead {
+    /// Score of the first, about 0..=1.
+    pub level: f32,
+    /// By how much it is above the second.
+    pub margin: f32,
+    /// Share of the query's weight that is in its title and keywords, in 0..=1.
+    pub keyed: f32,
+    /// Words of the query, of eight; in 0..=1.
+    pub words: f32,
+    /// Whether the query names a topic at most, and asks nothing.
+    pub brief: bool,
+    /// Whether the turn before was needed to find it.
+    pub leans: bool,
 }
 
 /// One match.
@@ -157,7 +177,8 @@ impl Index {
             text.split_whitespace().count() < 2 && normalize(text).chars().filter(|c| is_han(*c)).count() < 3;
         let asks = if brief { 0.5 } else { 1.0 };
         let confidence = if hits.is_empty() { 0.0 } else { asks * logistic(&LOGISTIC, &features) };
-        Ranking { hits, confidence }
+        let [_, level, margin, words, keyed] = features;
+        Ranking { hits, confidence, lead: Lead { level, margin, keyed, words, brief, leans: false } }
     }
 
     fn score(&self, text: &str) -> (Vec<Hit>, [f32; 5]) {

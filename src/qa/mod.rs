@@ -5,6 +5,7 @@
 //! fixture expects; [`report`] prints the verdicts.
 
 mod caller;
+pub mod confidence;
 mod fixture;
 mod judge;
 mod reader;

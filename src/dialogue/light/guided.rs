@@ -163,7 +163,7 @@ impl LightMind {
     fn astray(&self, ask: &Ask, mut memory: Memory, mut progress: Progress, sure: f32) -> Reply {
         let lang = language(ask);
         let found = self.retrieve(ask);
-        let confidence = super::confidence(ask, &found);
+        let confidence = self.confidence(ask, &found);
         let limits = self.tenant.config.thresholds;
         let entry = found.hits.first().map(|hit| &self.tenant.knowledge.entries()[hit.entry]);
         if let Some(entry) = entry {
