@@ -7,6 +7,7 @@ pub mod completions;
 pub mod config;
 mod demo;
 pub mod doctor;
+mod kb;
 pub mod models;
 pub mod record;
 mod replay;
@@ -88,6 +89,9 @@ enum Command {
     Sim(sim::Args),
     /// The reference back office: customers, cars, bookings, rescue and more over HTTP, until stopped.
     Backoffice(backoffice::Args),
+    /// The knowledge: search it, check it, take documents and past calls in, approve.
+    #[command(subcommand)]
+    Kb(kb::Command),
     /// Stored calls.
     #[command(subcommand)]
     Calls(record::CallsCommand),
@@ -121,6 +125,7 @@ impl Cli {
             Command::Talk(args) => with_config(file, |config| block_on(args.run(config))),
             Command::Asr(command) => with_config(file, |config| command.run(&config)),
             Command::Turns(command) => with_config(file, |config| command.run(&config)),
+            Command::Kb(command) => with_config(file, |config| command.run(config)),
             Command::Sim(args) => with_config(file, |config| args.run(config)),
             Command::Replay(args) => with_config(file, |config| args.run(config)),
             Command::Scenarios(args) => with_config(file, |config| block_on(args.run(config))),
