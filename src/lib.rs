@@ -13,6 +13,7 @@ pub mod clock;
 pub mod config;
 pub mod dialogue;
 pub mod driver;
+pub mod kb;
 pub mod leg;
 pub mod logistic;
 pub mod media;

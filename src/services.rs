@@ -312,7 +312,8 @@ fn prompt(tenant: &Tenant, language: &str) -> String {
     let chinese = language == "zh";
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for entry in tenant.knowledge.entries() {
-        for word in entry.models.iter().chain(&entry.keywords) {
+        let models = entry.models.iter().map(crate::dialogue::vehicle::Model::name);
+        for word in models.chain(entry.keywords.iter().map(String::as_str)) {
             *counts.entry(word).or_default() += 1;
         }
     }

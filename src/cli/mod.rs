@@ -8,6 +8,7 @@ mod confidence;
 pub mod config;
 mod demo;
 pub mod doctor;
+mod kb;
 pub mod models;
 pub mod record;
 mod replay;
@@ -92,6 +93,9 @@ enum Command {
     Sim(sim::Args),
     /// The reference back office: customers, cars, bookings, rescue and more over HTTP, until stopped.
     Backoffice(backoffice::Args),
+    /// The knowledge: search it, check it, take documents and past calls in, approve.
+    #[command(subcommand)]
+    Kb(kb::Command),
     /// Stored calls.
     #[command(subcommand)]
     Calls(record::CallsCommand),
@@ -126,6 +130,7 @@ impl Cli {
             Command::Asr(command) => with_config(file, |config| command.run(&config)),
             Command::Turns(command) => with_config(file, |config| command.run(&config)),
             Command::Confidence(command) => code(command.run()),
+            Command::Kb(command) => with_config(file, |config| command.run(config)),
             Command::Sim(args) => with_config(file, |config| args.run(config)),
             Command::Replay(args) => with_config(file, |config| args.run(config)),
             Command::Scenarios(args) => with_config(file, |config| block_on(args.run(config))),

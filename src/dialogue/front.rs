@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::knowledge::{Entry, Error, Sensitivity, Status};
+use super::knowledge::{Entry, Error, Origin, Sensitivity, Status};
+use super::vehicle::Model;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,6 +32,12 @@ struct Front {
     answer_en: Option<String>,
     #[serde(default)]
     flow: Option<String>,
+    #[serde(default)]
+    source: Option<Origin>,
+    #[serde(default)]
+    approved_by: Option<String>,
+    #[serde(default)]
+    approved_at: Option<jiff::civil::Date>,
 }
 
 /// Parses `source`, the content of `file`.
@@ -40,7 +47,9 @@ pub(super) fn parse(file: &str, source: &str) -> Result<Entry, Error> {
     let Some(rest) = source.strip_prefix("+++\n") else {
         return Err(malformed(1, "does not begin with a line `+++`; add it before the front matter".into()));
     };
-    let Some((front, body)) = rest.split_once("\n+++\n") else {
+    let Some((front, body)) =
+        rest.split_once("\n+++\n").or_else(|| rest.strip_suffix("\n+++").map(|front| (front, "")))
+    else {
         return Err(malformed(
             source.lines().count().max(1),
             "the front matter does not end; add a line `+++` before the answer".into(),
@@ -53,7 +62,8 @@ pub(super) fn parse(file: &str, source: &str) -> Result<Entry, Error> {
         malformed(at, format!("{}; correct this field", e.message()))
     })?;
     let answer: String = body.split('\n').map(str::trim).collect::<Vec<_>>().join("");
-    if answer.is_empty() {
+    // What callers have asked and nobody has answered yet waits as a draft.
+    if answer.is_empty() && front.status != Status::Draft {
         return Err(malformed(
             front_lines + 3,
             "the answer is empty; write it below the second `+++`".into(),
@@ -65,6 +75,8 @@ pub(super) fn parse(file: &str, source: &str) -> Result<Entry, Error> {
     if front.questions_en.is_empty() != front.answer_en.is_none() {
         return Err(malformed(2, "`questions_en` and `answer_en` go together; add the missing one".into()));
     }
+    let models = front.models.iter().map(|text| Model::parse(text)).collect::<Result<Vec<_>, _>>();
+    let models = models.map_err(|problem| malformed(2, format!("`models`: {problem}")))?;
     Ok(Entry {
         title_en: front.title_en.unwrap_or_else(|| front.id.replace('-', " ")),
         id: front.id,
@@ -74,7 +86,7 @@ pub(super) fn parse(file: &str, source: &str) -> Result<Entry, Error> {
         status: front.status,
         valid_from: front.valid_from,
         valid_until: front.valid_until,
-        models: front.models,
+        models,
         sensitivity: front.sensitivity,
         keywords: front.keywords,
         questions: front.questions,
@@ -82,5 +94,8 @@ pub(super) fn parse(file: &str, source: &str) -> Result<Entry, Error> {
         answer,
         answer_en: front.answer_en,
         flow: front.flow,
+        source: front.source,
+        approved_by: front.approved_by,
+        approved_at: front.approved_at,
     })
 }

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::source::Source;
 use super::text::Lang;
+use super::vehicle::{self, Fit, Model, Vehicle};
 
 /// One approved fact with the ways callers ask for it.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +28,7 @@ pub struct Entry {
     /// Last day of use.
     pub valid_until: Option<jiff::civil::Date>,
     /// Vehicle models that it holds for; empty for all.
-    pub models: Vec<String>,
+    pub models: Vec<Model>,
     /// How careful to be.
     pub sensitivity: Sensitivity,
     /// Words that point to it.
@@ -42,10 +43,35 @@ pub struct Entry {
     pub answer_en: Option<String>,
     /// The flow that does what the caller asks for; the answer is said where its tools cannot be had.
     pub flow: Option<String>,
+    /// Where it was taken from; [`None`] if a person wrote it here.
+    pub source: Option<Origin>,
+    /// Who approved it.
+    pub approved_by: Option<String>,
+    /// When it was approved.
+    pub approved_at: Option<jiff::civil::Date>,
+}
+
+/// Where an entry was taken from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// The document: its path under what was read in, or `calls`.
+    pub document: String,
+    /// Where in it: page, headings; a call's id.
+    pub place: String,
+    /// SHA-256 of the document, hexadecimal.
+    pub sha256: String,
+    /// SHA-256 of this place's text, hexadecimal: tells whether it has changed.
+    pub text_sha256: String,
+    /// When it was read in.
+    pub taken: jiff::civil::Date,
+    /// What the document says there beyond the answer; for the reviewer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rest: Option<String>,
 }
 
 /// Where an entry stands in review.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Being written.
@@ -57,7 +83,7 @@ pub enum Status {
 }
 
 /// How careful to be with a topic.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sensitivity {
     /// Answered by the machine.
@@ -83,7 +109,9 @@ pub enum Error {
         problem: String,
     },
     /// Two entries share an id.
-    #[error("{file}: the id `{id}` is already used by {other}; give one of them another id")]
+    #[error(
+        "{file}: the id `{id}` is already used by {other}; give one of them another id, or raise its version and retire the older one"
+    )]
     Twice {
         /// The second file.
         file: String,
@@ -111,6 +139,20 @@ pub enum Error {
     Source(#[from] super::source::Error),
 }
 
+/// Every file of a tenant's knowledge, by its name for people, and what it holds.
+pub fn read(source: &Source) -> Result<Vec<(String, Result<Entry, Error>)>, super::source::Error> {
+    let parse = |file: &String| {
+        let shown = source.show(file);
+        source.read(file).map_err(Error::from).and_then(|text| super::front::parse(&shown, &text))
+    };
+    Ok(source.list("knowledge", "md")?.iter().map(|file| (source.show(file), parse(file))).collect())
+}
+
+/// The entry that `text`, the content of `file`, holds.
+pub fn parse(file: &str, text: &str) -> Result<Entry, Error> {
+    super::front::parse(file, text)
+}
+
 /// All usable entries, in order of their ids.
 #[derive(Clone, Debug)]
 pub struct Knowledge {
@@ -120,29 +162,40 @@ pub struct Knowledge {
 
 impl Knowledge {
     /// Reads `knowledge/*.md` of a tenant and keeps what is approved and valid on `today`. Every file must parse, also those
-    /// that are not used, and no answer may hold a word of `forbidden`.
+    /// that are not used. An id may be in several files if their versions differ and at most one of them is in use. No
+    /// approved answer may hold a word of `forbidden`.
     pub fn load(source: &Source, today: jiff::civil::Date, forbidden: &[String]) -> Result<Self, Error> {
-        let mut files: HashMap<String, String> = HashMap::new();
+        let mut files: HashMap<(String, Option<u32>), String> = HashMap::new();
         let mut entries = Vec::new();
-        for file in source.list("knowledge", "md")? {
-            let entry = super::front::parse(&source.show(&file), &source.read(&file)?)?;
-            if let Some(other) = files.insert(entry.id.clone(), source.show(&file)) {
-                return Err(Error::Twice { file: source.show(&file), other, id: entry.id });
+        for (file, entry) in read(source)? {
+            let entry = entry?;
+            let in_use = entry.usable(today);
+            // Once by its version, and once more for being the one in use.
+            for version in [Some(entry.version)].into_iter().chain(in_use.then_some(None)) {
+                if let Some(other) = files.insert((entry.id.clone(), version), file.clone()) {
+                    return Err(Error::Twice { file, other, id: entry.id });
+                }
             }
-            let spoken = format!("{}{}", entry.answer, entry.answer_en.as_deref().unwrap_or_default());
-            if let Some(word) = forbidden.iter().find(|w| spoken.contains(w.as_str())) {
-                return Err(Error::Style { file: source.show(&file), word: word.clone() });
+            if entry.status == Status::Approved
+                && let Some(word) = entry.forbidden(forbidden)
+            {
+                return Err(Error::Style { file, word: word.to_owned() });
             }
-            if entry.usable(today) {
+            if in_use {
                 entries.push(entry);
             }
         }
         if entries.is_empty() {
             return Err(Error::Empty { place: source.show("knowledge") });
         }
+        Ok(Self::of(entries))
+    }
+
+    /// These entries, whatever their status: for those who review them.
+    pub fn of(mut entries: Vec<Entry>) -> Self {
         entries.sort_by(|a, b| a.id.cmp(&b.id));
         let by_id = entries.iter().enumerate().map(|(i, e)| (e.id.clone(), i)).collect();
-        Ok(Self { entries, by_id })
+        Self { entries, by_id }
     }
 
     /// The entries, in order of their ids.
@@ -173,7 +226,20 @@ impl Entry {
         }
     }
 
-    fn usable(&self, today: jiff::civil::Date) -> bool {
+    /// Whether it holds for `vehicle`.
+    pub fn fit(&self, vehicle: Option<&Vehicle>) -> Fit {
+        vehicle::fit(&self.models, vehicle)
+    }
+
+    /// The first of `words` that the answer says.
+    pub fn forbidden<'a>(&self, words: &'a [String]) -> Option<&'a str> {
+        let says =
+            |w: &str| self.answer.contains(w) || self.answer_en.as_ref().is_some_and(|a| a.contains(w));
+        words.iter().map(String::as_str).find(|w| says(w))
+    }
+
+    /// True if callers are told it on `today`.
+    pub fn usable(&self, today: jiff::civil::Date) -> bool {
         self.status == Status::Approved
             && self.valid_from.is_none_or(|d| d <= today)
             && self.valid_until.is_none_or(|d| today <= d)
@@ -229,6 +295,18 @@ mod tests {
         let twice =
             load(&[("a.md", &entry("a", "", "好。")), ("b.md", &entry("a", "", "好。"))]).unwrap_err();
         assert!(matches!(twice, Error::Twice { .. }), "{twice}");
+        let versions = load(&[
+            ("a.md", &entry("a", "", "好。")),
+            ("a2.md", &entry("a", "status = \"draft\"", "很好。").replace("version = 1", "version = 2")),
+        ])
+        .expect("a draft may stand beside the entry that it will replace");
+        assert_eq!(versions.entry("a").map(|e| e.answer.as_str()), Some("好。"));
+        let both = load(&[
+            ("a.md", &entry("a", "", "好。")),
+            ("a2.md", &entry("a", "", "很好。").replace("version = 1", "version = 2")),
+        ])
+        .unwrap_err();
+        assert!(matches!(both, Error::Twice { .. }), "{both}");
         let style = load(&[("a.md", &entry("a", "", "百分之百好。"))]).unwrap_err();
         assert!(matches!(style, Error::Style { .. }), "{style}");
         let empty = load(&[]).unwrap_err();

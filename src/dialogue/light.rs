@@ -15,6 +15,7 @@ use super::slots::{self, Number};
 use super::sound::syllables;
 use super::tenant::Tenant;
 use super::text::Lang;
+use super::vehicle::Vehicle;
 use super::{Act, Ask, Decision, Expect, Mind, Reason, Said, Thought, Tier, Who};
 
 /// Answers turns from rules and approved entries.
@@ -305,13 +306,18 @@ impl LightMind {
 
     /// How sure it is that the first hit is what the caller asks for, in 0..=1.
     fn confidence(&self, ask: &Ask, found: &Ranking) -> f32 {
-        if found.hits.is_empty() { 0.0 } else { Model::embedded().judge(&signs(&self.tenant, ask, found)) }
+        if found.hits.is_empty() {
+            return 0.0;
+        }
+        found.holds * Model::embedded().judge(&signs(&self.tenant, ask, found))
     }
 
-    /// Ranks entries for the turn; a turn that leans on the one before is searched together with it.
+    /// Ranks entries for the turn and the caller's vehicle; a turn that leans on the one before is searched together with it.
     pub(super) fn retrieve(&self, ask: &Ask) -> Ranking {
         let text = &ask.transcript.text;
-        let alone = self.index.search(text);
+        let vehicle = ask.memory.facts.get("vehicle").and_then(Vehicle::of_fact);
+        let search = |text: &str| self.index.search_for(text, vehicle.as_ref());
+        let alone = search(text);
         let heard = Heard::new(text);
         let before = ask
             .history
@@ -322,7 +328,7 @@ impl LightMind {
         let Some(before) = before.filter(|_| ask.clarified || heard.leans()) else {
             return alone;
         };
-        let mut joined = self.index.search(&format!("{} {text}", before.text));
+        let mut joined = search(&format!("{} {text}", before.text));
         joined.confidence *= 0.95;
         joined.lead.leans = true;
         if joined.confidence > alone.confidence { joined } else { alone }

@@ -24,6 +24,7 @@ pub mod spelling;
 mod summary;
 pub mod tenant;
 pub mod text;
+pub mod vehicle;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -7,9 +7,10 @@
 
 use std::collections::HashMap;
 
-use super::knowledge::Knowledge;
+use super::knowledge::{Entry, Knowledge};
 use super::sound::{Syllable, syllables};
 use super::text::{Lang, is_han, normalize, strip_fillers};
+use super::vehicle::{self, Fit, Model, Vehicle};
 use crate::segment::jieba;
 
 /// Entries that match, best first, and how sure it is that the first is right.
@@ -20,6 +21,8 @@ pub struct Ranking {
     /// Probability in 0..=1 that the first hit is what was asked for, by these words alone: fitted on what was typed, so too
     /// high for what was heard. [`confidence`](super::confidence) judges a turn.
     pub confidence: f32,
+    /// What may be believed of it as the vehicle is not known: 1 if the first hit holds for every one.
+    pub holds: f32,
     /// What the first hit shows of itself.
     pub lead: Lead,
 }
@@ -63,6 +66,10 @@ pub struct Index {
     /// Entries whose title or keywords hold each term.
     in_keywords: Vec<Vec<u32>>,
     questions: Vec<Question>,
+    /// Vehicles that each entry holds for.
+    models: Vec<Vec<Model>>,
+    /// Entries that ask one of the same questions as this one.
+    rivals: Vec<Vec<usize>>,
     entries: usize,
 }
 
@@ -108,6 +115,8 @@ const COVERAGE: f32 = 0.3;
 const KEYED: f32 = 0.2;
 /// A term that no entry holds weighs this much of the heaviest one: it is either off the topic or misheard.
 const UNKNOWN: f32 = 0.55;
+/// What the confidence keeps if the entry holds for some vehicles and the caller's is not known: enough to be asked back about.
+const PERHAPS_ANOTHER: f32 = 0.5;
 /// Bias, score, lead, length, coverage by title and keywords: fitted on `tenants/nev/eval/questions.tsv`, clean and corrupted (`fit_the_confidence`).
 const LOGISTIC: [f32; 5] = [-8.33, 5.70, 12.70, 6.39, 5.12];
 
@@ -121,6 +130,8 @@ impl Index {
             in_entries: Vec::new(),
             in_keywords: Vec::new(),
             questions: Vec::new(),
+            models: knowledge.entries().iter().map(|e| e.models.clone()).collect(),
+            rivals: rivals(knowledge.entries()),
             entries: knowledge.entries().len(),
         };
         for (number, entry) in knowledge.entries().iter().enumerate() {
@@ -169,19 +180,72 @@ impl Index {
         index
     }
 
-    /// Ranks the entries for what the caller said.
+    /// Ranks the entries for what the caller said, of whose vehicle nothing is known but what is said here.
     pub fn search(&self, text: &str) -> Ranking {
-        let (hits, features) = self.score(text);
+        self.search_for(text, None)
+    }
+
+    /// Ranks the entries that may hold for `vehicle`. Of two that ask the same, the one for this vehicle goes before the one
+    /// for all; while the vehicle is unknown, the one for all stands for both, and what holds for some vehicles only is not sure.
+    pub fn search_for(&self, text: &str, vehicle: Option<&Vehicle>) -> Ranking {
+        let named = if vehicle.is_none() { self.named(text) } else { None };
+        let vehicle = vehicle.or(named.as_ref());
+        let fits: Vec<Fit> = self.models.iter().map(|models| vehicle::fit(models, vehicle)).collect();
+        let (hits, features) = self.score(text, &fits);
         // One word names a topic but asks nothing yet.
         let brief =
             text.split_whitespace().count() < 2 && normalize(text).chars().filter(|c| is_han(*c)).count() < 3;
         let asks = if brief { 0.5 } else { 1.0 };
-        let confidence = if hits.is_empty() { 0.0 } else { asks * logistic(&LOGISTIC, &features) };
+        let holds = match hits.first().map(|hit| fits[hit.entry]) {
+            None => 0.0,
+            Some(Fit::Unknown) => PERHAPS_ANOTHER,
+            Some(_) => 1.0,
+        };
+        let confidence = asks * holds * logistic(&LOGISTIC, &features);
         let [_, level, margin, words, keyed] = features;
-        Ranking { hits, confidence, lead: Lead { level, margin, keyed, words, brief, leans: false } }
+        Ranking { hits, confidence, holds, lead: Lead { level, margin, keyed, words, brief, leans: false } }
     }
 
-    fn score(&self, text: &str) -> (Vec<Hit>, [f32; 5]) {
+    /// The words of `text` for which `entry` was found, the weightiest first; those heard by their sound alone are not among them.
+    pub fn matched(&self, text: &str, entry: usize) -> Vec<String> {
+        let mut words: Vec<(f32, String)> = unique(terms(text))
+            .into_iter()
+            .filter_map(|term| {
+                let number = *self.terms.get(&term)? as usize;
+                self.in_entries[number].iter().find(|(e, _)| *e as usize == entry)?;
+                match term {
+                    Term::Word(word) if word.chars().count() > 1 => Some((self.weights[number], word.into())),
+                    _ => None,
+                }
+            })
+            .collect();
+        words.sort_by(|a, b| b.0.total_cmp(&a.0));
+        words.into_iter().map(|(_, word)| word).collect()
+    }
+
+    /// The model that `text` names, with the year if it says one, of those that entries name.
+    fn named(&self, text: &str) -> Option<Vehicle> {
+        let mut models = self.models.iter().flatten();
+        let model = models.find(|model| vehicle::is_named(model.name(), text))?;
+        let digits = normalize(text);
+        let mut years = digits.split(|c: char| !c.is_ascii_digit()).filter(|d| d.len() == 4);
+        let year = years.find_map(|d| d.parse().ok().filter(|y| (1990..=2100).contains(y)));
+        Some(Vehicle { model: model.name().to_owned(), year })
+    }
+
+    /// True if another entry of the same questions stands for this one.
+    fn gives_way(&self, entry: usize, fits: &[Fit], hits: &[Hit]) -> bool {
+        let rival = |wanted: Fit| {
+            hits.iter().any(|hit| fits[hit.entry] == wanted && self.rivals[entry].contains(&hit.entry))
+        };
+        match fits[entry] {
+            Fit::All => rival(Fit::This),
+            Fit::Unknown => rival(Fit::All) || rival(Fit::This),
+            Fit::This | Fit::Other => false,
+        }
+    }
+
+    fn score(&self, text: &str, fits: &[Fit]) -> (Vec<Hit>, [f32; 5]) {
         let query = unique(terms(text));
         let unknown = UNKNOWN * idf(self.entries, 0);
         let mut total = 0.0;
@@ -222,8 +286,10 @@ impl Index {
                 entry,
                 score: BEST_QUESTION * best + COVERAGE * covered / total + KEYED * keyed[entry] / total,
             })
-            .filter(|hit| hit.score > 0.02)
+            .filter(|hit| hit.score > 0.02 && fits[hit.entry] != Fit::Other)
             .collect();
+        let all = hits.clone();
+        hits.retain(|hit| !self.gives_way(hit.entry, fits, &all));
         hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.entry.cmp(&b.entry)));
         hits.truncate(8);
         let level = hits.first().map_or(0.0, |h| h.score);
@@ -250,6 +316,24 @@ impl Index {
             })
             .collect()
     }
+}
+
+/// For each entry those that share a question with it.
+fn rivals(entries: &[Entry]) -> Vec<Vec<usize>> {
+    let mut asking: HashMap<String, Vec<usize>> = HashMap::new();
+    for (number, entry) in entries.iter().enumerate() {
+        for question in entry.questions.iter().chain(&entry.questions_en) {
+            let question = strip_fillers(&normalize(question));
+            asking.entry(question).or_default().push(number);
+        }
+    }
+    let mut rivals = vec![Vec::new(); entries.len()];
+    for together in asking.values().filter(|numbers| numbers.len() > 1) {
+        for one in together {
+            rivals[*one].extend(together.iter().copied().filter(|other| other != one));
+        }
+    }
+    rivals
 }
 
 fn idf(entries: usize, holding: usize) -> f32 {
@@ -321,6 +405,10 @@ fn stem(word: &str) -> String {
         .replace("tyre", "tire")
         .replace("tyr", "tir")
 }
+
+#[cfg(test)]
+#[path = "retrieval_models.rs"]
+mod models;
 
 #[cfg(test)]
 #[path = "retrieval_eval.rs"]

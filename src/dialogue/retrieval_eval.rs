@@ -173,7 +173,7 @@ fn fit_the_confidence() {
     let mut data = Vec::new();
     for percent in [0, 0, 10, 20, 30] {
         for (number, (question, wanted)) in noisy(&questions, percent, &pool).into_iter().enumerate() {
-            let (hits, features) = index.score(&question);
+            let (hits, features) = index.score(&question, &vec![Fit::All; tenant.knowledge.entries().len()]);
             data.push((number, features, hits.first().map(|h| h.entry) == wanted && wanted.is_some()));
         }
     }

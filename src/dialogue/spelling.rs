@@ -12,6 +12,7 @@ use super::slots;
 use super::sound::{Phrase, Sounds, Syllable};
 use super::tenant::Config;
 use super::text::{is_filler, is_han, normalize};
+use super::vehicle::Model;
 use crate::segment::jieba;
 
 /// The terms of a tenant and of any conversation, by their sound.
@@ -142,7 +143,9 @@ impl Spelling {
             whole(term, LISTED);
         }
         for entry in knowledge.entries() {
-            for term in entry.keywords.iter().chain(&entry.models).chain([&entry.title]) {
+            let models = entry.models.iter().map(Model::name);
+            let words = entry.keywords.iter().chain([&entry.title]).map(String::as_str);
+            for term in words.chain(models) {
                 whole(term, LISTED);
             }
             for text in entry.keywords.iter().chain(&entry.questions).chain([&entry.title]) {

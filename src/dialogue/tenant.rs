@@ -52,6 +52,9 @@ pub struct Config {
     /// Words that callers use and a recogniser may not expect: names of models, parts, places.
     #[serde(default)]
     pub hotwords: Vec<String>,
+    /// Models of its vehicles, as entries name them in `models`; without them any name is taken.
+    #[serde(default)]
+    pub models: Vec<String>,
     /// Confidence limits.
     #[serde(default)]
     pub thresholds: Thresholds,
@@ -209,23 +212,46 @@ impl Tenant {
         Self::load_on(name, folder, today).map(Arc::new)
     }
 
-    /// The same on a given day.
-    pub fn load_on(name: &str, folder: Option<&Path>, today: jiff::civil::Date) -> Result<Self, Error> {
+    /// Where the files of the tenant `name` are: as [`load`](Self::load) chooses.
+    pub fn source(name: &str, folder: Option<&Path>) -> Result<Source, Error> {
         let on_disk = folder.map(|f| f.join(name)).filter(|f| f.join("tenant.toml").exists());
-        let source = match on_disk {
-            Some(path) => Source::Folder(path),
-            None if Source::embedded_names().iter().any(|n| n == name) => Source::Embedded(name.to_owned()),
+        match on_disk {
+            Some(path) => Ok(Source::Folder(path)),
+            None if Source::embedded_names().iter().any(|n| n == name) => {
+                Ok(Source::Embedded(name.to_owned()))
+            }
             None => {
                 let known = Source::embedded_names().join(", ");
-                return Err(Error::Unknown { name: name.to_owned(), known });
+                Err(Error::Unknown { name: name.to_owned(), known })
             }
-        };
+        }
+    }
+
+    /// `tenant.toml` alone.
+    pub fn config(source: &Source) -> Result<Config, Error> {
         let text = source.read("tenant.toml")?;
-        let config: Config = toml::from_str(&text).map_err(|e| Error::Config {
+        toml::from_str(&text).map_err(|e| Error::Config {
             file: source.show("tenant.toml"),
             line: e.span().map_or(1, |s| 1 + text[..s.start.min(text.len())].matches('\n').count()),
             problem: e.message().to_owned(),
-        })?;
+        })
+    }
+
+    /// `tools.toml` and the flows that use them.
+    pub fn deeds(source: &Source) -> Result<(Specs, Flows), Error> {
+        let tools = if source.list("", "toml")?.iter().any(|file| file == TOOLS) {
+            Specs::parse(&source.show(TOOLS), &source.read(TOOLS)?)?
+        } else {
+            Specs::default()
+        };
+        let flows = Flows::load(source, &tools)?;
+        Ok((tools, flows))
+    }
+
+    /// As [`load`](Self::load) on a given day.
+    pub fn load_on(name: &str, folder: Option<&Path>, today: jiff::civil::Date) -> Result<Self, Error> {
+        let source = Self::source(name, folder)?;
+        let config = Self::config(&source)?;
         let read = |files: &[String]| -> Result<Vec<String>, source::Error> {
             files.iter().map(|f| source.read(f)).collect()
         };
@@ -235,12 +261,7 @@ impl Tenant {
             Lexicon::load(backchannels.iter().map(String::as_str), interrupts.iter().map(String::as_str));
         let knowledge = Knowledge::load(&source, today, &config.style.forbidden)?;
         let spelling = Spelling::new(&config, &knowledge);
-        let tools = if source.list("", "toml")?.iter().any(|file| file == TOOLS) {
-            Specs::parse(&source.show(TOOLS), &source.read(TOOLS)?)?
-        } else {
-            Specs::default()
-        };
-        let flows = Flows::load(&source, &tools)?;
+        let (tools, flows) = Self::deeds(&source)?;
         for entry in knowledge.entries() {
             if let Some(flow) = entry.flow.as_ref().filter(|flow| flows.find(flow).is_none()) {
                 return Err(Error::NoFlow { entry: entry.id.clone(), flow: flow.clone() });
