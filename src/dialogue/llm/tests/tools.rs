@@ -1,6 +1,7 @@
 //! Tool calls: whole, in pieces, wrong, smuggled, and without end.
 
 use super::*;
+use crate::dialogue::text::Lang;
 use crate::tools::Used;
 
 /// Asks for nothing that the light tier decides by itself.
