@@ -59,13 +59,17 @@ fn answer(request: &Value) -> Vec<Value> {
     }
     let fact =
         system.lines().find_map(|line| line.strip_prefix("- ")?.split_once(": ").map(|(_, fact)| fact));
-    let sure = text.chars().count() >= 4;
+    // What the titles have in common with the question, as a reader would see it.
+    let titles: String =
+        system.lines().filter_map(|line| line.strip_prefix("- ")?.split(": ").next()).collect();
+    let words: Vec<char> = text.chars().collect();
+    let sure = words.windows(2).any(|pair| titles.contains(&pair.iter().collect::<String>()));
     match fact {
         Some(fact) if sure => {
             let half = fact.char_indices().nth(fact.chars().count() / 2).map_or(0, |(at, _)| at);
             vec![json!({"content": fact[..half]}), json!({"content": fact[half..]})]
         }
-        _ => call("transfer_to_human", json!({"reason": "不知道"})),
+        _ => call("ask_to_repeat", json!({})),
     }
 }
 

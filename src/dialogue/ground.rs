@@ -189,6 +189,10 @@ fn numbers(text: &str) -> Vec<Number> {
             let weighty = WEIGHTY.iter().any(|unit| after.starts_with(unit));
             let mut values = run.chars().filter_map(numeral);
             match (values.next(), values.next()) {
+                // 十几天: what it counts is not known, so the words must stand in a source.
+                (Some(_), _) if after.starts_with('几') => {
+                    found.push(Number { value: format!("{run}几"), plain: false, price });
+                }
                 (Some(1), None) if !price => {}
                 (Some(value), None) if weighty => {
                     found.push(Number { value: value.to_string(), plain: true, price });

@@ -221,6 +221,9 @@ impl Shared {
             let act = Act::Handoff(Reason::LowConfidence);
             return sink(Thought::Decided(self.decision(ask, found, answer, act)));
         }
+        if answer.spoken.is_empty() && answer.calls.iter().any(|(name, _)| name == wire::CLARIFY) {
+            return give(self.unclear(ask), ask, answer.withheld, sink);
+        }
         let mut uses: Vec<Use> = Vec::new();
         for (name, arguments) in answer.calls.iter() {
             let Some(arguments) = arguments else {
@@ -267,6 +270,25 @@ impl Shared {
         let mut decision = self.decision(ask, found, answer, Act::Use { tools: uses, waiting });
         decision.memory = Some(Box::new(memory));
         sink(Thought::Decided(decision));
+    }
+
+    /// The model did not understand: the light tier asks back, or fetches a person if that was done before.
+    fn unclear(&self, ask: &Ask) -> light::Reply {
+        let mut reply = self.light.answer(ask);
+        // It may be surer than the model, but not against it.
+        if reply.decision.act == Act::Answer {
+            let phrases = self.light.tenant().phrases(light::language(ask));
+            let (act, words) = if ask.clarified {
+                (Act::Handoff(Reason::LowConfidence), &phrases.low_confidence)
+            } else {
+                (Act::Clarify, &phrases.clarify)
+            };
+            reply.clauses = super::clause::clauses(words);
+            reply.decision.sources.clear();
+            reply.decision.confidence *= 0.5;
+            reply.decision.act = act;
+        }
+        reply
     }
 
     /// What the answer may rest on.

@@ -51,6 +51,8 @@ fn call_id(at: usize) -> String {
 
 /// Gives the call to a person.
 pub const TRANSFER: &str = "transfer_to_human";
+/// Asks the caller to say it in other words, once; the second time a person takes over.
+pub const CLARIFY: &str = "ask_to_repeat";
 /// Begins a flow.
 pub const START: &str = "start_flow";
 
@@ -65,6 +67,11 @@ pub fn tools<'a>(flows: &[(&str, &str)], specs: impl Iterator<Item = &'a Spec>) 
             "required": ["reason"]
         }),
     )];
+    tools.push(function(
+        CLARIFY,
+        "The caller's words make no sense, or the approved facts do not fit them: ask to say it in other words.",
+        json!({ "type": "object", "properties": {} }),
+    ));
     if !flows.is_empty() {
         let ids: Vec<&str> = flows.iter().map(|(id, _)| *id).collect();
         let titles: Vec<String> = flows.iter().map(|(id, title)| format!("{id}: {title}")).collect();

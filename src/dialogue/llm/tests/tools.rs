@@ -301,3 +301,13 @@ async fn a_turn_is_cancelled_in_a_round_of_tools_too() {
     assert_eq!((clauses.len(), decision.act), (0, Act::Ignore));
     tokio::time::timeout(limit, closed.recv()).await.expect("the server sees the connection close");
 }
+
+#[tokio::test]
+async fn a_model_that_does_not_understand_asks_once_and_then_a_person_comes() {
+    let bench = bench(calling(&[(wire::CLARIFY, json!({}))])).await;
+    let asked = caller_asks("就是那个会唱歌的紫色章鱼");
+    let (clauses, decision) = outcome(start(&bench.mind, asked.clone())).await;
+    assert_eq!((clauses.is_empty(), decision.act), (false, Act::Clarify));
+    let (_, decision) = outcome(start(&bench.mind, Ask { clarified: true, ..asked })).await;
+    assert_eq!(decision.act, Act::Handoff(Reason::LowConfidence));
+}
