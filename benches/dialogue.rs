@@ -36,7 +36,7 @@ fn ask(text: &str) -> Ask {
 /// When the first clause came, if one did.
 fn first_clause(mind: &dyn Mind, clock: &Clock, text: &str) -> Option<Time> {
     let (sender, thoughts) = mpsc::channel();
-    let clock = clock.clone();
+    let clock = *clock;
     let sink = move |thought| drop(sender.send((clock.now(), thought)));
     mind.think(ask(text), Box::new(sink));
     let mut first = None;
@@ -109,7 +109,7 @@ fn main() {
     told("light tier, transcript to first clause", times.collect());
 
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let server = Server { clock: clock.clone(), sent: Arc::default() };
+    let server = Server { clock, sent: Arc::default() };
     let url = runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}/v1", listener.local_addr().expect("its address"));
