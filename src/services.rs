@@ -17,7 +17,7 @@ use crate::call::settings::BargeIn;
 use crate::call::{Lexicon, Phrases, Settings, VoiceActivity};
 use crate::chat::door::Desk;
 use crate::cli::doctor::Verdict;
-use crate::config::{self, Config, Model};
+use crate::config::{self, Config, Model, ToolsPlace};
 use crate::dialogue::engine;
 use crate::dialogue::light::local_now;
 use crate::dialogue::llm::LlmConfig;
@@ -32,6 +32,7 @@ use crate::record::{CallInfo, CallRecord, Tap};
 use crate::store::{Store, StoreHandle};
 use crate::telemetry::metrics::Metrics;
 use crate::tools::http::{self as http_tools, HttpTools};
+use crate::tools::mcp::{self as mcp_tools, McpTools, Place};
 use crate::tools::{NoTools, Tools};
 use crate::tts::clause::Clauses;
 use crate::tts::voices::Engine;
@@ -58,6 +59,9 @@ pub enum Error {
     /// The back office.
     #[error("the tools cannot be used: {0}")]
     Tools(#[from] http_tools::Error),
+    /// The back office by MCP.
+    #[error("the tools cannot be used: {0}")]
+    Mcp(#[from] mcp_tools::Error),
     /// The mind.
     #[error("the mind cannot start: {0}")]
     Mind(#[from] engine::Error),
@@ -102,8 +106,16 @@ impl Pools {
         let asr = recognizer(&config.asr, &tenant)?;
         let tools: Arc<dyn Tools> = match &config.tools {
             Some(tools) => {
-                let runtime = tokio::runtime::Handle::current();
-                Arc::new(HttpTools::new(tenant.tools.clone(), &tools.url, tools.token.clone(), runtime)?)
+                let (specs, token) = (tenant.tools.clone(), tools.token.clone());
+                match &tools.place {
+                    ToolsPlace::Http(url) => {
+                        Arc::new(HttpTools::new(specs, url, token, tokio::runtime::Handle::current())?)
+                    }
+                    ToolsPlace::Mcp(url) => mcp(McpTools::new(specs, Place::Url(url.clone()), token)?),
+                    ToolsPlace::McpCommand(words) => {
+                        mcp(McpTools::new(specs, Place::Command(words.clone()), token)?)
+                    }
+                }
             }
             None => Arc::new(NoTools::default()),
         };
@@ -223,10 +235,46 @@ impl Shared {
     }
 }
 
+/// The tools of an MCP server. One that does not answer now may do so later: each use tries again.
+fn mcp(tools: McpTools) -> Arc<dyn Tools> {
+    if let Err(error) = tools.check() {
+        tracing::error!(%error, "the MCP server cannot be reached; it is tried again with each use");
+    }
+    Arc::new(tools)
+}
+
+/// What `nightline doctor` says of the MCP server, if one is configured.
+pub fn check_tools(config: &Config) -> Verdict {
+    let Some(tools) = &config.tools else { return Verdict::Good("none configured".into()) };
+    let place = match &tools.place {
+        ToolsPlace::Http(url) => return Verdict::Good(format!("{url}, over HTTP")),
+        ToolsPlace::Mcp(url) => Place::Url(url.clone()),
+        ToolsPlace::McpCommand(words) => Place::Command(words.clone()),
+    };
+    let tenant = match Tenant::load(&config.tenant.name, config.tenant.folder.as_deref()) {
+        Ok(tenant) => tenant,
+        Err(error) => return Verdict::Wrong(error.to_string(), "correct the tenant's folder".into()),
+    };
+    let checked = McpTools::new(tenant.tools.clone(), place, tools.token.clone())
+        .map_err(|error| error.to_string())
+        .and_then(|tools| tools.check().map_err(|error| error.to_string()));
+    match checked {
+        Ok(missing) if missing.is_empty() => {
+            Verdict::Good(format!("all {} tools of tools.toml are offered", tenant.tools.iter().count()))
+        }
+        Ok(missing) => Verdict::Wrong(
+            format!("the MCP server does not offer {}", missing.join(", ")),
+            "add them there, or take them and the flows that need them out of the tenant's folder".into(),
+        ),
+        Err(error) => Verdict::Wrong(error, "start the MCP server, or correct `tools.mcp`".into()),
+    }
+}
+
 /// The large model, as configured.
 pub fn llm_config(config: &Config) -> Option<LlmConfig> {
     config.llm.as_ref().map(|llm| LlmConfig {
         url: llm.url.clone(),
+        fallbacks: llm.fallbacks.clone(),
         model: llm.model.clone(),
         api_key: llm.api_key.clone(),
         first_token: llm.first_token,

@@ -12,6 +12,7 @@ mod error;
 mod http;
 mod instalments;
 mod matching;
+mod mcp;
 mod notices;
 mod page;
 mod rescues;
@@ -23,6 +24,7 @@ mod value;
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -38,6 +40,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::clock;
+use crate::dialogue::tenant::Tenant;
 use http::Failure;
 use value::{Civil, Day};
 
@@ -106,7 +109,28 @@ impl BackOffice {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
-        axum::serve(listener, self.router()).with_graceful_shutdown(shutdown).await
+        let mut router = self.router();
+        let door = self.door(listener.local_addr()?)?;
+        let guard = axum::middleware::from_fn_with_state(self.clone(), ask_for_token);
+        router = router.merge(Router::new().route_service("/mcp", door.service()).route_layer(guard));
+        axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+    }
+
+    /// Serves by the Model Context Protocol over standard input and output until the client ends it.
+    pub async fn serve_stdio(self) -> io::Result<()> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let door = self.door(listener.local_addr()?)?;
+        let serving = axum::serve(listener, self.router());
+        tokio::select! {
+            served = async { serving.await } => served,
+            ended = door.serve_stdio() => ended,
+        }
+    }
+
+    /// The door for the Model Context Protocol, in front of the routes at `at`.
+    fn door(&self, at: SocketAddr) -> io::Result<mcp::Door> {
+        let specs = Tenant::load("nev", None).map(|tenant| tenant.tools.clone()).map_err(io::Error::other)?;
+        mcp::Door::new(specs, self, at).map_err(io::Error::other)
     }
 
     /// The present moment in Shanghai.

@@ -28,6 +28,9 @@ pub struct Args {
     /// A file with the token that clients must send as `Authorization: Bearer …`.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// Speak the Model Context Protocol over standard input and output, for `tools.mcp_command`; nothing listens for others.
+    #[arg(long, conflicts_with_all = ["listen", "token_file"])]
+    mcp: bool,
     /// Print the OpenAPI document and stop.
     #[arg(long)]
     openapi: bool,
@@ -39,6 +42,14 @@ impl Args {
         if self.openapi {
             let document = BackOffice::openapi().to_pretty_json()?;
             writeln!(io::stdout(), "{document}")?;
+            return Ok(0);
+        }
+        if self.mcp {
+            let database = (!self.memory).then_some(self.database);
+            // Its own routes are asked over a loopback port, which nobody else shall use.
+            let token = Some(uuid::Uuid::now_v7().to_string().into());
+            let office = BackOffice::open(Options { database, now: self.now, token, seed: true }).await?;
+            office.serve_stdio().await?;
             return Ok(0);
         }
         let token = self.token()?;

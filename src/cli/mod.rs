@@ -197,12 +197,13 @@ fn log(config: &Config) {
     };
 }
 
-/// What the doctor looks at beside the machine: the model and the voice.
+/// What the doctor looks at beside the machine: the model, the voice and the tools.
 fn doctor_checks(config: &Config) -> Vec<doctor::Check> {
-    let (asr, all) = (config.asr.clone(), config.clone());
+    let (asr, all, tools) = (config.asr.clone(), config.clone(), config.clone());
     vec![
         doctor::Check { name: "recogniser", run: Box::new(move || crate::services::check_recognizer(&asr)) },
         doctor::Check { name: "voices", run: Box::new(move || crate::services::check_voices(&all)) },
+        doctor::Check { name: "tools", run: Box::new(move || crate::services::check_tools(&tools)) },
     ]
 }
 

@@ -62,10 +62,21 @@ pub struct Config {
 /// The systems behind the hotline.
 #[derive(Clone, Debug)]
 pub struct Tools {
-    /// Base URL, `http` or `https`, without a slash at its end.
-    pub url: String,
+    /// Where they are.
+    pub place: ToolsPlace,
     /// Bearer token.
     pub token: Option<SecretString>,
+}
+
+/// Where tools are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToolsPlace {
+    /// Base URL of an HTTP service, `http` or `https`, without a slash at its end.
+    Http(String),
+    /// URL of an MCP server.
+    Mcp(String),
+    /// Program and arguments of an MCP server that is started here.
+    McpCommand(Vec<String>),
 }
 
 /// The SIP edge.
@@ -158,6 +169,8 @@ pub struct Tts {
 pub struct Llm {
     /// Base URL up to and including `/v1`, without a final slash.
     pub url: String,
+    /// The same of other servers of the model, in order.
+    pub fallbacks: Vec<String>,
     /// Model name.
     pub model: String,
     /// Bearer token.

@@ -17,8 +17,8 @@ use crate::asr::remote::{self, Mode, Protocol};
 use super::raw::{Millis, Raw, Secret, Secs};
 use super::source::{Problem, Sources, What};
 use super::{
-    Asr, Config, Listen, Llm, Log, LogFormat, Model, Record, Rtp, Seats, Sip, Tenant, Tools, Transport, Tts,
-    Turns,
+    Asr, Config, Listen, Llm, Log, LogFormat, Model, Record, Rtp, Seats, Sip, Tenant, Tools, ToolsPlace,
+    Transport, Tts, Turns,
 };
 
 /// Media ports that a call needs: RTP and RTCP for the caller and for the seat.
@@ -365,6 +365,7 @@ impl Check<'_> {
         }
         if llm.url.is_none() {
             for (key, set) in [
+                ("llm.fallbacks", !llm.fallbacks.is_empty()),
                 ("llm.model", llm.model.is_some()),
                 ("llm.api_key", llm.api_key.is_some()),
                 ("llm.api_key_file", llm.api_key_file.is_some()),
@@ -377,6 +378,7 @@ impl Check<'_> {
         }
         Some(Llm {
             url: self.needed("llm.url", llm.url.as_deref(), "", url),
+            fallbacks: self.urls("llm.fallbacks", &llm.fallbacks),
             model: self.needed("llm.model", llm.model.as_deref(), "llm.url", some_text),
             api_key: self.secret("llm.api_key", llm.api_key.as_ref(), llm.api_key_file.as_deref()),
             first_token,
@@ -386,7 +388,22 @@ impl Check<'_> {
 
     fn tools(&mut self, raw: &Raw) -> Option<Tools> {
         let tools = &raw.tools;
-        if tools.url.is_none() {
+        let command = !tools.mcp_command.is_empty();
+        let places = [
+            ("tools.url", tools.url.is_some()),
+            ("tools.mcp", tools.mcp.is_some()),
+            ("tools.mcp_command", command),
+        ];
+        let mut set = places.into_iter().filter(|(_, set)| *set).map(|(key, _)| key);
+        let first = set.next();
+        for key in set {
+            let first = first.unwrap_or_default();
+            self.note(
+                key,
+                format!("it is set, and `{first}` too: tools are in one place, remove one of them"),
+            );
+        }
+        if first.is_none() {
             for (key, set) in
                 [("tools.token", tools.token.is_some()), ("tools.token_file", tools.token_file.is_some())]
             {
@@ -396,8 +413,13 @@ impl Check<'_> {
             }
             return None;
         }
+        let place = match first {
+            Some("tools.mcp") => ToolsPlace::Mcp(self.needed("tools.mcp", tools.mcp.as_deref(), "", url)),
+            Some("tools.mcp_command") => ToolsPlace::McpCommand(tools.mcp_command.clone()),
+            _ => ToolsPlace::Http(self.needed("tools.url", tools.url.as_deref(), "", url)),
+        };
         Some(Tools {
-            url: self.needed("tools.url", tools.url.as_deref(), "", url),
+            place,
             token: self.secret("tools.token", tools.token.as_ref(), tools.token_file.as_deref()),
         })
     }
@@ -477,6 +499,14 @@ impl Check<'_> {
             self.note(key, format!("it is missing, and `{because}` needs it"));
         }
         self.optional(key, text, parse).unwrap_or_default()
+    }
+
+    /// A list of URLs.
+    fn urls(&mut self, key: &str, texts: &[String]) -> Vec<String> {
+        let parsed = texts.iter().enumerate();
+        parsed
+            .filter_map(|(at, text)| self.optional(&format!("{key}.{at}"), Some(text.as_str()), url))
+            .collect()
     }
 
     fn secret(&mut self, key_name: &str, key: Option<&Secret>, file: Option<&Path>) -> Option<SecretString> {

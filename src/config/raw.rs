@@ -132,6 +132,8 @@ pub struct Tts {
 pub struct Llm {
     /// Base URL of an OpenAI-compatible server, up to and including `/v1`; without it the light tier answers alone.
     pub url: Option<String>,
+    /// Base URLs of other servers of the same model, asked in order when one before fails without a word.
+    pub fallbacks: Vec<String>,
     /// Model name.
     pub model: Option<String>,
     /// Key for the server.
@@ -150,6 +152,10 @@ pub struct Llm {
 pub struct Tools {
     /// Base URL of the back office that the tenant's `tools.toml` describes; without it nothing is looked up or booked.
     pub url: Option<String>,
+    /// The same as an MCP server: URL of its streamable HTTP endpoint.
+    pub mcp: Option<String>,
+    /// The same as an MCP server that is started here and speaks over its standard input and output: program and arguments.
+    pub mcp_command: Vec<String>,
     /// Token for it, sent as bearer token.
     pub token: Option<Secret>,
     /// File that holds the token.
@@ -335,6 +341,7 @@ impl Default for Llm {
     fn default() -> Self {
         Self {
             url: None,
+            fallbacks: Vec::new(),
             model: None,
             api_key: None,
             api_key_file: None,
@@ -405,10 +412,13 @@ impl Raw {
         raw.tts.voice = text();
         raw.tts.folder = Some("folder".into());
         raw.llm.url = text();
+        raw.llm.fallbacks = vec!["http://host/v1".into()];
         raw.llm.model = text();
         raw.llm.api_key = secret();
         raw.llm.api_key_file = Some("file".into());
         raw.tools.url = text();
+        raw.tools.mcp = text();
+        raw.tools.mcp_command = vec!["program".into()];
         raw.tools.token = secret();
         raw.tools.token_file = Some("file".into());
         raw.tenant.folder = Some("folder".into());

@@ -221,6 +221,10 @@ fn a_value_that_cannot_be_parsed_says_how_it_should_look() {
         "`llm.model` in nightline.toml line 2: it is set, but `llm.url` is not: set that too, or remove this",
     );
     wrong(
+        "[tools]\nurl = \"http://h\"\nmcp = \"http://h/mcp\"\n",
+        "`tools.mcp` in nightline.toml line 3: it is set, and `tools.url` too: tools are in one place, remove one of them",
+    );
+    wrong(
         "[tenant]\nname = \"../etc\"\n",
         "`tenant.name` in nightline.toml line 2: \"../etc\" is not a name: use letters, digits, - and _",
     );
@@ -327,4 +331,20 @@ fn a_recognition_server_that_does_not_fit_is_explained() {
         "[asr]\nengine = \"sherpa\"\n",
         "`asr.engine` in nightline.toml line 2: \"sherpa\" is not one of \"whisper\" or \"openai\" or \"funasr\"",
     );
+}
+
+#[test]
+fn tools_and_models_can_be_in_several_places() {
+    let text =
+        "[llm]\nurl = \"http://a/v1\"\nmodel = \"m\"\nfallbacks = [\"http://b/v1/\", \"https://c/v1\"]\n";
+    let llm = load(text, &[]).unwrap().config.llm.unwrap();
+    assert_eq!(llm.fallbacks, ["http://b/v1", "https://c/v1"]);
+    for (text, place) in [
+        ("url = \"http://h:1/\"", ToolsPlace::Http("http://h:1".into())),
+        ("mcp = \"http://h:1/mcp\"", ToolsPlace::Mcp("http://h:1/mcp".into())),
+        ("mcp_command = [\"prog\", \"arg\"]", ToolsPlace::McpCommand(vec!["prog".into(), "arg".into()])),
+    ] {
+        let tools = load(&format!("[tools]\n{text}\n"), &[]).unwrap().config.tools.unwrap();
+        assert_eq!(tools.place, place);
+    }
 }

@@ -89,7 +89,7 @@ impl Tools for HttpTools {
 }
 
 /// The same for the same use of the same call, so that a repetition does nothing twice.
-fn key(call: &str, what: &Use) -> String {
+pub(super) fn key(call: &str, what: &Use) -> String {
     let arguments = Value::Object(what.arguments.clone()).to_string();
     let mut hash = Sha256::new();
     for part in [call, &what.tool, &arguments, &what.occasion.to_string()] {

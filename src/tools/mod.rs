@@ -5,6 +5,7 @@
 //! from the configuration alone: neither a model nor a caller can name a target.
 
 pub mod http;
+pub mod mcp;
 mod spec;
 
 use serde::{Deserialize, Serialize};

@@ -51,6 +51,8 @@ fn call_id(at: usize) -> String {
 
 /// Gives the call to a person.
 pub const TRANSFER: &str = "transfer_to_human";
+/// Asks the caller to say it in other words, once; the second time a person takes over.
+pub const CLARIFY: &str = "ask_to_repeat";
 /// Begins a flow.
 pub const START: &str = "start_flow";
 
@@ -65,6 +67,11 @@ pub fn tools<'a>(flows: &[(&str, &str)], specs: impl Iterator<Item = &'a Spec>) 
             "required": ["reason"]
         }),
     )];
+    tools.push(function(
+        CLARIFY,
+        "The caller's words make no sense, or the approved facts do not fit them: ask to say it in other words.",
+        json!({ "type": "object", "properties": {} }),
+    ));
     if !flows.is_empty() {
         let ids: Vec<&str> = flows.iter().map(|(id, _)| *id).collect();
         let titles: Vec<String> = flows.iter().map(|(id, title)| format!("{id}: {title}")).collect();
@@ -84,13 +91,26 @@ fn function(name: &str, description: &str, parameters: Value) -> Value {
     json!({ "type": "function", "function": { "name": name, "description": description, "parameters": parameters } })
 }
 
+/// A piece of a tool call.
+#[derive(Debug, Default, PartialEq)]
+pub struct Piece {
+    /// Which call of the answer, as the server counts.
+    pub index: u64,
+    /// The server's name for the call; empty in all pieces but the first, or in all.
+    pub id: String,
+    /// A piece of the tool's name.
+    pub name: String,
+    /// A piece of the arguments.
+    pub arguments: String,
+}
+
 /// What one event of the stream adds.
 #[derive(Debug, Default, PartialEq)]
 pub struct Delta {
     /// Words.
     pub text: String,
-    /// Pieces of tool calls: index, a piece of the name, a piece of the arguments.
-    pub calls: Vec<(u64, String, String)>,
+    /// Pieces of tool calls.
+    pub calls: Vec<Piece>,
     /// True at the end of the answer.
     pub finished: bool,
 }
@@ -120,7 +140,9 @@ impl Delta {
                 Value::Object(whole) => Value::Object(whole.clone()).to_string(),
                 piece => piece.as_str().unwrap_or_default().to_owned(),
             };
-            (index, piece(&call["function"]["name"]), piece(&call["function"]["arguments"]))
+            let function = &call["function"];
+            let (name, arguments) = (piece(&function["name"]), piece(&function["arguments"]));
+            Piece { index, id: piece(&call["id"]), name, arguments }
         });
         Ok(Self {
             text: delta["content"].as_str().unwrap_or_default().to_owned(),
@@ -130,30 +152,47 @@ impl Delta {
     }
 }
 
-/// Tool calls, gathered by index from their pieces.
+/// Tool calls, gathered from their pieces.
 #[derive(Debug, Default)]
 pub struct Calls {
-    calls: std::collections::BTreeMap<u64, (String, String)>,
+    calls: Vec<Piece>,
 }
 
 impl Calls {
     /// Adds pieces.
-    pub fn add(&mut self, pieces: Vec<(u64, String, String)>) {
-        for (index, name, arguments) in pieces {
-            let (whole, text) = self.calls.entry(index).or_default();
+    pub fn add(&mut self, pieces: Vec<Piece>) {
+        for piece in pieces {
+            // Some servers give every call the index 0; then the id tells that another one begins.
+            let known = self.calls.iter_mut().rev().find(|call| call.index == piece.index);
+            let same = known.filter(|call| piece.id.is_empty() || call.id.is_empty() || call.id == piece.id);
+            let Some(call) = same else {
+                self.calls.push(piece);
+                continue;
+            };
             // A server that repeats the whole name in every piece must not double it.
-            if *whole != name {
-                whole.push_str(&name);
+            if call.name != piece.name {
+                call.name.push_str(&piece.name);
             }
-            text.push_str(&arguments);
+            if call.id.is_empty() {
+                call.id = piece.id;
+            }
+            call.arguments.push_str(&piece.arguments);
         }
     }
 
-    /// The calls in order: name and arguments. Arguments that are no object count as none: the schema says what is missing.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, Map<String, Value>)> {
-        self.calls
-            .values()
-            .map(|(name, text)| (name.as_str(), serde_json::from_str(text).unwrap_or_default()))
+    /// True if there is none.
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// The calls in order: name and arguments; [`None`] for arguments that are no object.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Option<Map<String, Value>>)> {
+        self.calls.iter().map(|call| {
+            let arguments = call.arguments.trim();
+            let read =
+                if arguments.is_empty() { Some(Map::new()) } else { serde_json::from_str(arguments).ok() };
+            (call.name.as_str(), read)
+        })
     }
 }
 
@@ -181,10 +220,33 @@ mod tests {
     fn a_tool_call_is_gathered_from_its_pieces() {
         let mut calls = Calls::default();
         for (name, arguments) in [("transfer_", ""), ("to_human", "{\"rea"), ("", "son\": \"x\"}")] {
-            calls.add(vec![(0, name.into(), arguments.into())]);
+            calls.add(vec![Piece { name: name.into(), arguments: arguments.into(), ..Piece::default() }]);
         }
         let whole: Vec<_> = calls.iter().collect();
         assert_eq!(whole.len(), 1);
-        assert_eq!((whole[0].0, &whole[0].1["reason"]), (TRANSFER, &json!("x")));
+        let reason = whole[0].1.as_ref().map(|arguments| &arguments["reason"]);
+        assert_eq!((whole[0].0, reason), (TRANSFER, Some(&json!("x"))));
+    }
+
+    #[test]
+    fn calls_that_share_an_index_are_told_apart_by_their_ids() {
+        let mut calls = Calls::default();
+        for (id, name, arguments) in
+            [("a", "one", "{}"), ("b", "two", "{\"x\":"), ("b", "two", "1}"), ("", "", "")]
+        {
+            let piece = Piece { index: 0, id: id.into(), name: name.into(), arguments: arguments.into() };
+            calls.add(vec![piece]);
+        }
+        let names: Vec<_> = calls.iter().map(|(name, read)| (name.to_owned(), read.is_some())).collect();
+        assert_eq!(names, [("one".to_owned(), true), ("two".to_owned(), true)]);
+    }
+
+    #[test]
+    fn arguments_that_are_no_object_are_no_arguments() {
+        for arguments in ["{\"plate\": \"沪", "[1]", "plate=1", "{}{}"] {
+            let mut calls = Calls::default();
+            calls.add(vec![Piece { name: "x".into(), arguments: arguments.into(), ..Piece::default() }]);
+            assert_eq!(calls.iter().next(), Some(("x", None)), "{arguments}");
+        }
     }
 }

@@ -44,6 +44,8 @@ pub struct Spoken {
     pub confidence: f32,
     /// What it rests on.
     pub sources: Vec<String>,
+    /// What was made and not spoken, each with the reason.
+    pub withheld: Vec<String>,
     /// Tools that were used.
     pub tools: Vec<String>,
     /// From the words to the first clause.

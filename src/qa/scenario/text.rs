@@ -37,6 +37,7 @@ pub async fn converse(
                     topic: answer.decision.topic.clone(),
                     confidence: answer.decision.confidence,
                     sources: answer.decision.sources.clone(),
+                    withheld: answer.decision.withheld.clone(),
                     tools: answer.used.iter().map(|used| used.what.tool.clone()).collect(),
                     first_clause: answer.first_clause,
                 };

@@ -1,0 +1,83 @@
+//! Arguments that a model gives: whom or what they name must come from the conversation, not from the model.
+
+use serde_json::{Map, Value};
+
+use crate::asr::written::written;
+use crate::dialogue::{Ask, Who};
+use crate::tools::Outcome;
+
+/// So many digits in a text name somebody or something: a telephone number, a plate, an order.
+const NAMING: usize = 5;
+/// So many digits and nothing else are a telephone number.
+const PHONE: std::ops::RangeInclusive<usize> = 7..=15;
+
+/// Whether every argument that names a person or a thing is known: from the network (the caller's number), from a tool, from
+/// what flows have learned, or from the caller's words. Another person's telephone number is not the caller's to give: he could
+/// ask about anybody. Gives the name of the argument that is not.
+pub(super) fn founded<'a>(arguments: &'a Map<String, Value>, ask: &Ask) -> Result<(), &'a str> {
+    let mut sources = vec![ask.caller.clone().unwrap_or_default()];
+    sources.extend(ask.memory.facts.values().map(Value::to_string));
+    for used in &ask.used {
+        if let Outcome::Done(answer) = &used.outcome {
+            sources.push(answer.to_string());
+        }
+    }
+    let mut said = Vec::new();
+    let words = ask.history.iter().filter(|said| said.who == Who::Caller).map(|said| said.text.as_str());
+    for words in words.chain([ask.transcript.text.as_str()]) {
+        said.extend([compact(words), compact(&written(words))]);
+    }
+    // A number may be said in pieces.
+    said.push(said.iter().skip(1).step_by(2).map(String::as_str).collect());
+    let sources: Vec<String> = sources.iter().map(|text| compact(text)).collect();
+    for (name, value) in arguments {
+        let Value::String(text) = value else { continue };
+        let value = compact(text);
+        let digits = value.chars().filter(char::is_ascii_digit).count();
+        let phone = PHONE.contains(&digits) && digits == value.chars().count();
+        let time = text.parse::<jiff::civil::DateTime>().is_ok() || text.parse::<jiff::civil::Date>().is_ok();
+        if digits < NAMING || time {
+            continue;
+        }
+        let known = |texts: &[String]| texts.iter().any(|text| text.contains(&value));
+        if !known(&sources) && (phone || !known(&said)) {
+            return Err(name);
+        }
+    }
+    Ok(())
+}
+
+/// Letters and digits alone.
+fn compact(text: &str) -> String {
+    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_uppercase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::asr::Transcript;
+
+    fn takes(arguments: Value, caller: Option<&str>, says: &str) -> bool {
+        let Value::Object(arguments) = arguments else { panic!("arguments are an object") };
+        let transcript = Transcript { text: says.into(), ..Transcript::default() };
+        let ask = Ask { transcript, caller: caller.map(str::to_owned), ..Ask::default() };
+        founded(&arguments, &ask).is_ok()
+    }
+
+    #[test]
+    fn what_a_model_made_up_is_not_looked_up() {
+        let own = Some("13800001234");
+        assert!(takes(json!({"phone": "13800001234"}), own, "查一下我的车"));
+        assert!(!takes(json!({"phone": "13900005678"}), own, "查一下我的车"), "an invented number");
+        assert!(
+            !takes(json!({"phone": "13900005678"}), own, "幺三九零零零零五六七八的车主是谁"),
+            "a stranger's"
+        );
+        assert!(!takes(json!({"phone": "13800001234"}), None, "查一下我的车"));
+        assert!(takes(json!({"plate": "沪AD12345"}), own, "我的车牌是沪 AD12345"));
+        assert!(!takes(json!({"plate": "沪AD99999"}), own, "我的车牌是沪AD12345"));
+        assert!(takes(json!({"item": "小保养", "day": "2026-11-25", "price": 200_000}), own, "小保养多少钱"));
+    }
+}
