@@ -58,6 +58,9 @@ const UNGROUNDED: f32 = -2.5;
 const WITHHELD: f32 = -1.0;
 /// Log-odds for tools of which one said no, and of which one could not be used. Set by hand.
 const TOOLS: [(Worst, f32); 3] = [(Worst::Done, 0.0), (Worst::Refused, -0.5), (Worst::Failed, -2.0)];
+/// Most log-odds of a question that is asked again after it was answered, 0.57: the answer did not help, however well it matches.
+/// Set by hand, as what callers do after an answer is in no recording.
+const AGAIN: f32 = 0.3;
 /// Below this margin over the level a lead is a draw.
 const LEVEL_FLOOR: f32 = 0.05;
 
@@ -200,7 +203,10 @@ impl Model {
         let fitted = FEATURES.iter().zip(signs.features());
         let fitted = fitted
             .map(|((name, _), value)| (*name, self.weights.term(name).map_or(0.0, |t| t.logits(value))));
-        fitted.chain(signs.beyond()).collect()
+        let mut all: Vec<_> = fitted.chain(signs.beyond()).collect();
+        let logit: f32 = self.weights.bias + all.iter().map(|(_, logits)| logits).sum::<f32>();
+        all.push(("again", if signs.repeated { (AGAIN - logit).min(0.0) } else { 0.0 }));
+        all
     }
 }
 
@@ -249,7 +255,9 @@ mod tests {
         rises("keyed", &|x| judge(|s| s.lead.keyed = x));
         rises("overlap", &|x| judge(|s| s.written = Some(Written { overlap: x, withheld: 0 })));
         assert!(judge(|s| s.heard = 0.2) < judge(|s| s.heard = 0.9) - 0.02, "hearing well must count");
-        assert!(judge(|s| s.repeated = true) < judge(|_| {}), "an answer that did not help was none");
+        let best = Lead { level: 1.0, margin: 0.8, keyed: 1.0, words: 1.0, brief: false, leans: false };
+        let again = |repeated| judge(|s| (s.heard, s.lead, s.repeated) = (1.0, best, repeated));
+        assert!(again(false) > 0.95 && again(true) < 0.6, "an answer that did not help was none");
     }
 
     #[test]

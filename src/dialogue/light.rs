@@ -41,7 +41,7 @@ pub fn local_now() -> Now {
     })
 }
 
-/// From this confidence of the recogniser on nothing is taken off an answer.
+/// What had to be mended was heard no better than this, whatever the recogniser says.
 const WELL_HEARD: f32 = 0.75;
 /// What a sentence loses of the recogniser's confidence if all of it had to be written anew.
 const MENDED: f32 = 0.2;
