@@ -20,7 +20,8 @@ pub(super) fn lines(text: &str, page: Option<u32>) -> Vec<Block> {
         if line.is_empty() || is_page_number(line) {
             continue;
         }
-        let apart = at == 0 || lines[at - 1].is_empty();
+        // On a page blank lines come from the layout as well: only words tell.
+        let apart = page.is_none() && (at == 0 || lines[at - 1].is_empty());
         let follows = lines[at + 1..].iter().any(|l| !l.is_empty());
         let heading = match level(line) {
             Some(level) => Some(level),
