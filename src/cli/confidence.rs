@@ -183,7 +183,7 @@ fn svg(report: &Report) -> String {
             dots.collect::<String>()
         )
     };
-    let grid: String = (0..=10_u8)
+    let grid: Vec<String> = (0..=10_u8)
         .map(|n| {
             let p = f64::from(n) / 10.0;
             format!(
@@ -195,6 +195,7 @@ fn svg(report: &Report) -> String {
             )
         })
         .collect();
+    let grid = grid.concat();
     format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 460 440" font-family="sans-serif" font-size="12">
 <rect width="100%" height="100%" fill="white"/>{grid}

@@ -194,7 +194,7 @@ fn ask(config: &Config, args: &AskArgs, out: &mut impl Write) -> anyhow::Result<
         "{told}\n  [{} {:.2}{}]",
         decision.act.name(),
         decision.confidence,
-        decision.sources.iter().map(|s| format!(" {s}")).collect::<String>()
+        decision.sources.iter().map(|s| format!(" {s}")).collect::<Vec<_>>().concat()
     )?;
     for (at, (entry, score, words)) in hits.iter().enumerate() {
         let sure = if at == 0 { format!(", confidence {:.2}", found.confidence) } else { String::new() };

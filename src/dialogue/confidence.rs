@@ -61,6 +61,10 @@ const TOOLS: [(Worst, f32); 3] = [(Worst::Done, 0.0), (Worst::Refused, -0.5), (W
 /// Most log-odds of a question that is asked again after it was answered, 0.57: the answer did not help, however well it matches.
 /// Set by hand, as what callers do after an answer is in no recording.
 const AGAIN: f32 = 0.3;
+/// Most log-odds of a turn in which clauses had to be withheld: what was said comes from where they came from. Set by hand.
+const INVENTED: f32 = 0.2;
+/// Most log-odds of a single word: it names a topic and asks nothing yet. Set by hand.
+const BRIEF: f32 = 0.0;
 /// Below this margin over the level a lead is a draw.
 const LEVEL_FLOOR: f32 = 0.05;
 
@@ -140,6 +144,16 @@ impl Signs {
             TOOLS.iter().find(|(worst, _)| self.tools == Some(*worst)).map_or(0.0, |(_, logits)| *logits);
         [("grounded", grounded), ("withheld", withheld), ("tools", tools)]
     }
+
+    /// Most log-odds that it may have, whatever else speaks for it.
+    fn most(&self) -> f32 {
+        let caps = [
+            (self.repeated, AGAIN),
+            (self.lead.brief, BRIEF),
+            (self.written.is_some_and(|written| written.withheld > 0), INVENTED),
+        ];
+        caps.into_iter().filter(|(holds, _)| *holds).map(|(_, most)| most).fold(f32::INFINITY, f32::min)
+    }
 }
 
 /// The fitted weights.
@@ -205,7 +219,7 @@ impl Model {
             .map(|((name, _), value)| (*name, self.weights.term(name).map_or(0.0, |t| t.logits(value))));
         let mut all: Vec<_> = fitted.chain(signs.beyond()).collect();
         let logit: f32 = self.weights.bias + all.iter().map(|(_, logits)| logits).sum::<f32>();
-        all.push(("again", if signs.repeated { (AGAIN - logit).min(0.0) } else { 0.0 }));
+        all.push(("at most", (signs.most() - logit).min(0.0)));
         all
     }
 }

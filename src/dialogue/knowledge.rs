@@ -139,8 +139,11 @@ pub enum Error {
     Source(#[from] super::source::Error),
 }
 
-/// Every file of a tenant's knowledge, by its name for people, and what it holds.
-pub fn read(source: &Source) -> Result<Vec<(String, Result<Entry, Error>)>, super::source::Error> {
+/// A file by its name for people, and the entry in it.
+pub type Read = (String, Result<Entry, Error>);
+
+/// Every file of a tenant's knowledge, and what it holds.
+pub fn read(source: &Source) -> Result<Vec<Read>, super::source::Error> {
     let parse = |file: &String| {
         let shown = source.show(file);
         source.read(file).map_err(Error::from).and_then(|text| super::front::parse(&shown, &text))

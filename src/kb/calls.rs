@@ -59,7 +59,7 @@ pub fn asked(path: &Path, bytes: &[u8]) -> Result<Vec<Asked>, read::Error> {
         let before =
             |at: &usize| record.turns[*at].began_ms < bridged && record.turns[*at].who == Who::Caller;
         let asks = |at: &usize| weight(&record.turns[*at].text) >= LEAST;
-        turns.extend((0..record.turns.len()).filter(before).filter(asks).next_back());
+        turns.extend((0..record.turns.len()).filter(before).rfind(asks));
     }
     turns.sort_unstable();
     turns.dedup();

@@ -132,12 +132,11 @@ fn spoken(text: &str) -> (String, Option<String>) {
         // The point of 2.5 ends no sentence.
         !text[..*end].ends_with('.') || text[*end..].chars().next().is_none_or(char::is_whitespace)
     };
-    let whole =
-        ends(&['。', '！', '？', '；', '.', '!', '?', ';']).filter(sentence).filter(|end| fits(*end)).last();
+    let whole = ends(&['。', '！', '？', '；', '.', '!', '?', ';']).filter(sentence).rfind(|end| fits(*end));
     let (cut, stop) = match whole {
         _ if fits(text.len()) => (text.len(), ""),
         Some(end) => (end, ""),
-        None => match ends(&['，', '、', ',']).filter(|end| fits(*end)).last() {
+        None => match ends(&['，', '、', ',']).rfind(|end| fits(*end)) {
             Some(end) => (end, if text.chars().any(is_han) { "。" } else { "." }),
             None => (0, ""),
         },

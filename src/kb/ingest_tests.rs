@@ -305,7 +305,8 @@ proptest! {
         sections in proptest::collection::vec(("[一-三#问答QA：: ]{0,6}", proptest::collection::vec("[ -~电车。，问答：\"\\\\+|]{0,120}", 0..4)), 1..6)
     ) {
         let house = House::new();
-        let text: String = sections.iter().map(|(heading, texts)| format!("# {heading}\n\n{}\n\n", texts.join("\n\n"))).collect();
+        let text: Vec<String> = sections.iter().map(|(heading, texts)| format!("# {heading}\n\n{}\n\n", texts.join("\n\n"))).collect();
+        let text = text.concat();
         house.document("a.md", &text);
         house.document("b.txt", &text);
         let first = house.ingest();

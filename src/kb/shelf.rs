@@ -228,7 +228,7 @@ pub fn care(sensitivity: Sensitivity) -> &'static str {
 /// `entry` as the file that reads back as it.
 pub fn render(entry: &Entry) -> String {
     let mut out = String::from("+++\n");
-    let mut line = |key: &str, value: String| out.push_str(&format!("{key} = {value}\n"));
+    let mut line = |key: &str, value: String| out.extend([key, " = ", &value, "\n"]);
     line("id", quoted(&entry.id));
     line("version", entry.version.to_string());
     line("title", quoted(&entry.title));
@@ -257,7 +257,7 @@ pub fn render(entry: &Entry) -> String {
     }
     if let Some(origin) = &entry.source {
         out.push_str("\n[source]\n");
-        let mut line = |key: &str, text: &str| out.push_str(&format!("{key} = {}\n", quoted(text)));
+        let mut line = |key: &str, text: &str| out.extend([key, " = ", &quoted(text), "\n"]);
         line("document", &origin.document);
         line("place", &origin.place);
         line("sha256", &origin.sha256);
@@ -283,5 +283,8 @@ fn list(items: impl Iterator<Item = String>) -> String {
 }
 
 fn lines(items: &[String]) -> String {
-    format!("[\n{}]", items.iter().map(|item| format!("    {},\n", quoted(item))).collect::<String>())
+    format!(
+        "[\n{}]",
+        items.iter().map(|item| format!("    {},\n", quoted(item))).collect::<Vec<_>>().concat()
+    )
 }

@@ -124,10 +124,8 @@ impl State {
                 }
             }
             "td" | "th" => self.end_cell(),
-            _ if LINES.contains(&name) => match self.tables.is_empty() {
-                true => self.flush(),
-                false => self.text.push(' '),
-            },
+            _ if LINES.contains(&name) && self.tables.is_empty() => self.flush(),
+            _ if LINES.contains(&name) => self.text.push(' '),
             _ => {}
         }
         TokenSinkResult::Continue

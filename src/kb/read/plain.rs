@@ -68,8 +68,7 @@ fn level(line: &str) -> Option<u8> {
 /// A short line that does not end as sentences do, shorter than the lines of running text.
 fn stands_alone(line: &str, widest: usize) -> bool {
     let length = line.chars().count();
-    length <= HEADING
-        && length >= 2
+    (2..=HEADING).contains(&length)
         && length * 10 <= widest * 7
         && !line.ends_with(['。', '！', '；', '，', '、', '：', '.', '!', ';', ',', ':'])
         && !line.starts_with(['•', '-', '·', '*', '●'])

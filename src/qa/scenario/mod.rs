@@ -130,7 +130,7 @@ mod tests {
         let callers = Callers::open(&folder).expect("the callers have voices");
         let scenario = scenarios().into_iter().find(|s| s.name == "book-all-at-once").expect("it is there");
         let verdict = telephone(&scenario, 0, tenant, &pools, &callers).await.expect("it runs");
-        assert!(verdict.passed(), "{:#?}", verdict);
+        assert!(verdict.passed(), "{verdict:#?}");
     }
 
     #[test]
