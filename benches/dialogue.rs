@@ -18,6 +18,7 @@ use axum::serve::ListenerExt as _;
 use criterion::Criterion;
 use nightline::asr::Transcript;
 use nightline::clock::{Clock, Time};
+use nightline::dialogue::light::Acting;
 use nightline::dialogue::llm::LlmConfig;
 use nightline::dialogue::tenant::Tenant;
 use nightline::dialogue::{Ask, Mind, Thought, engine};
@@ -95,13 +96,13 @@ fn main() {
     let clock = Clock::start();
     let tenant = Tenant::load("nev", None).expect("the tenant loads");
     let now = jiff::civil::date(2026, 11, 23).at(22, 0, 0, 0);
-    let acting = || -> Arc<dyn Fn() -> jiff::civil::DateTime + Send + Sync> { Arc::new(move || now) };
+    let acting = |tenant: &Tenant| Acting::fully(tenant, Arc::new(move || now));
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/scenarios");
     let scenarios = scenario::load(&folder).expect("the scenarios load");
     let sentences: Vec<String> =
         scenarios.into_iter().flat_map(|one| one.turns).map(|turn| turn.say).collect();
 
-    let light = engine::open(tenant.clone(), None, Some(acting())).expect("the mind opens");
+    let light = engine::open(tenant.clone(), None, Some(acting(&tenant))).expect("the mind opens");
     let times = sentences.iter().cycle().take(ROUNDS.max(sentences.len())).filter_map(|sentence| {
         let start = clock.now();
         Some(first_clause(&*light, &clock, sentence)?.saturating_since(start))
@@ -122,7 +123,7 @@ fn main() {
     let large = {
         let _inside = runtime.enter();
         let config = LlmConfig { url, ..LlmConfig::default() };
-        engine::open(tenant, Some(config), Some(acting())).expect("the mind opens")
+        engine::open(tenant.clone(), Some(config), Some(acting(&tenant))).expect("the mind opens")
     };
     let (mut after_token, mut before_token) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {

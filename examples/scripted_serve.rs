@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use anyhow::Context;
 use nightline::asr::{Error, Job, Recognizer, Token, Transcript};
 use nightline::config::Config;
-use nightline::dialogue::{Act, Ask, Decision, Expect, Mind, Reason, Said, Thought, Tier};
+use nightline::dialogue::{Act, Ask, Decision, Mind, Reason, Said, Thought};
 use nightline::media::RATE;
 use nightline::server::Server;
 use nightline::services::Pools;
@@ -101,16 +101,7 @@ impl Mind for Brain {
     fn think(&self, _: Ask, mut sink: Box<dyn FnMut(Thought) + Send>) {
         sink(Thought::Clause("家用充电桩大约八个小时，".into()));
         sink(Thought::Clause("快充半个小时到百分之八十。".into()));
-        sink(Thought::Decided(Decision {
-            act: Act::Answer,
-            confidence: 0.9,
-            sources: vec!["charge-time".into()],
-            tier: Tier::Light,
-            topic: "charging".into(),
-            withheld: Vec::new(),
-            expect: Expect::Open,
-            memory: None,
-        }));
+        sink(Thought::Decided(Decision::new(Act::Answer, 0.9, "charging")));
     }
 
     fn summarize(&self, _: &[Said], _: Reason, _: Option<&str>) -> String {

@@ -44,7 +44,7 @@ pub async fn converse(
                     on_note(note);
                 }
                 if let Some(digit) = step.press {
-                    leg.send_dtmf(digit);
+                    leg.press(digit);
                 }
                 leg.push(now, &step.frame);
                 if let Some(recorder) = &mut recorder {
@@ -77,7 +77,7 @@ pub async fn sit(mut leg: SipLeg, key: char, stay: Duration, mut recorder: Optio
                 let now = clock.now();
                 let heard = leg.pull(now);
                 if pressed.is_none() && ear.summary_is_over(&heard) {
-                    leg.send_dtmf(key);
+                    leg.press(key);
                     pressed = Some(now);
                 }
                 leg.push(now, &Frame::SILENCE);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use nightline::backoffice::{self, BackOffice};
 use nightline::chat::Conversation;
 use nightline::dialogue::engine;
+use nightline::dialogue::light::Acting;
 use nightline::dialogue::tenant::Tenant;
 use nightline::tools::mcp::{McpTools, Place};
 use nightline::tools::{Outcome, Specs, Tools, Use};
@@ -90,7 +91,8 @@ async fn a_service_is_booked_by_a_conversation_over_mcp() {
     let tenant = tenant();
     let tools = tools(tenant.tools.clone(), &url, None);
     let now = jiff::civil::date(2026, 11, 23).at(22, 0, 0, 0);
-    let mind = engine::open(tenant, None, Some(Arc::new(move || now))).expect("the mind opens");
+    let acting = Acting::fully(&tenant, Arc::new(move || now));
+    let mind = engine::open(tenant, None, Some(acting)).expect("the mind opens");
     let mut conversation = Conversation::new(mind, Arc::new(tools), "call-2".into(), Some(CALLER.into()));
     let mut last = String::new();
     for words in ["我想预约保养", "第二家", "明天", "上午", "好的"] {

@@ -31,6 +31,28 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A header of the application cannot be sent.
+    #[error("the header {name:?} cannot be sent: {reason}; nothing was sent")]
+    Header {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An account cannot be used.
+    #[error("the SIP account {user:?} cannot be used: {reason}; correct it in `accounts`")]
+    Account {
+        /// Its name.
+        user: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A seat is called that has not registered.
+    #[error("{user:?} has not registered here; start its phone, or look at its account and password")]
+    NotRegistered {
+        /// The account.
+        user: String,
+    },
     /// The endpoint has been shut down.
     #[error("the SIP endpoint has stopped; no more calls can be made or answered on it")]
     Stopped,

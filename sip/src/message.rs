@@ -20,6 +20,8 @@ pub(crate) enum Method {
     Prack,
     Refer,
     Notify,
+    /// Taken where there are accounts, and sent to other registrars.
+    Register,
     /// Any other; the flag says whether an RFC defines it (then it is refused with 405, else with 501).
     Other(String),
 }
@@ -40,6 +42,7 @@ impl Method {
             "PRACK" => Self::Prack,
             "REFER" => Self::Refer,
             "NOTIFY" => Self::Notify,
+            "REGISTER" => Self::Register,
             other => Self::Other(other.to_owned()),
         }
     }
@@ -56,6 +59,7 @@ impl Method {
             Self::Prack => "PRACK",
             Self::Refer => "REFER",
             Self::Notify => "NOTIFY",
+            Self::Register => "REGISTER",
             Self::Other(name) => name,
         }
     }
@@ -63,7 +67,7 @@ impl Method {
     /// Whether an RFC defines this method, though this endpoint does not take it.
     pub(crate) fn is_registered(&self) -> bool {
         !matches!(self, Self::Other(name)
-            if !matches!(name.as_str(), "REGISTER" | "SUBSCRIBE" | "PUBLISH" | "MESSAGE"))
+            if !matches!(name.as_str(), "SUBSCRIBE" | "PUBLISH" | "MESSAGE"))
     }
 }
 
@@ -80,6 +84,14 @@ pub(crate) struct Headers(Vec<(String, String)>);
 impl Headers {
     pub(crate) fn push(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.0.push((name.into(), value.into()));
+    }
+
+    /// Puts this value in the place of the first of its name, or at the end.
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
+        match self.0.iter_mut().find(|(n, _)| n.eq_ignore_ascii_case(name)) {
+            Some((_, old)) => *old = value.into(),
+            None => self.push(name, value),
+        }
     }
 
     #[cfg(test)]
@@ -314,16 +326,19 @@ pub(crate) fn reason_phrase(code: u16) -> &'static str {
         200 => "OK",
         202 => "Accepted",
         400 => "Bad Request",
+        401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
         406 => "Not Acceptable",
+        407 => "Proxy Authentication Required",
         408 => "Request Timeout",
         413 => "Request Entity Too Large",
         415 => "Unsupported Media Type",
         416 => "Unsupported URI Scheme",
         420 => "Bad Extension",
         422 => "Session Interval Too Small",
+        423 => "Interval Too Brief",
         480 => "Temporarily Unavailable",
         481 => "Call/Transaction Does Not Exist",
         482 => "Loop Detected",

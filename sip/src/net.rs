@@ -180,6 +180,11 @@ impl Net {
         while self.tasks.try_join_next().is_some() {}
     }
 
+    /// Whether this connection lives.
+    pub(crate) fn is_open(&self, connection: u64) -> bool {
+        self.connections.contains_key(&connection)
+    }
+
     /// Sends bytes; gives back the transaction to fail if that is known to be impossible at once.
     pub(crate) async fn send(
         &mut self,

@@ -4,13 +4,18 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use crate::agent::{Agent, CallEvent, Command, Incoming, OutgoingRequest, Output};
+use crate::agent::{
+    Agent, CallEvent, Command, Incoming, OutgoingRequest, Output, RegistrationState, UpstreamRequest,
+};
 use crate::clock;
-use crate::endpoint::{Dial, Handle, IncomingCall};
+use crate::custom;
+use crate::endpoint::{CallKey, Dial, Handle, IncomingCall, Register};
 use crate::error::Error;
+use crate::message::SipUri;
 use crate::net::{Net, NetEvent};
+use crate::registrar::{Binding, RegistrarEvent};
 use crate::stack::{Flow, SipxStack, Transport, Wire};
 
 /// Events that wait to be read by the owner of a call; more are dropped with a warning.
@@ -24,12 +29,39 @@ pub(crate) enum ToShell {
     Dial {
         call: u64,
         dial: Box<Dial>,
-        remote: SocketAddr,
-        transport: Transport,
+        way: Way,
         events: mpsc::Sender<CallEvent>,
         started: oneshot::Sender<Result<(), Error>>,
     },
+    Register {
+        id: u64,
+        register: Box<Register>,
+        way: Way,
+        state: watch::Sender<RegistrationState>,
+        started: oneshot::Sender<Result<(), Error>>,
+    },
+    Bindings {
+        user: Option<String>,
+        reply: oneshot::Sender<Vec<Binding>>,
+    },
+    Restore {
+        bindings: Vec<Binding>,
+        done: oneshot::Sender<()>,
+    },
     Shutdown(oneshot::Sender<()>),
+}
+
+/// How a callee is reached.
+pub(crate) enum Way {
+    Address {
+        remote: SocketAddr,
+        transport: Transport,
+    },
+    /// Where this account has registered, or this contact of it.
+    Seat {
+        user: String,
+        contact: Option<String>,
+    },
 }
 
 /// The task.
@@ -37,7 +69,9 @@ pub(crate) struct Shell {
     pub(crate) agent: Agent<SipxStack>,
     pub(crate) net: Net,
     pub(crate) calls: HashMap<u64, mpsc::Sender<CallEvent>>,
+    pub(crate) upstreams: HashMap<u64, watch::Sender<RegistrationState>>,
     pub(crate) incoming: mpsc::Sender<IncomingCall>,
+    pub(crate) seats: broadcast::Sender<RegistrarEvent>,
     /// For the handles of incoming calls; weak, so that the shell does not keep itself alive.
     pub(crate) to_self: mpsc::WeakUnboundedSender<ToShell>,
 }
@@ -59,8 +93,18 @@ impl Shell {
                 },
                 message = app.recv() => match message {
                     Some(ToShell::Command(command)) => self.agent.command(clock::now(), command),
-                    Some(ToShell::Dial { call, dial, remote, transport, events, started }) => {
-                        let _ = started.send(self.dial(call, *dial, remote, transport, events));
+                    Some(ToShell::Dial { call, dial, way, events, started }) => {
+                        let _ = started.send(self.dial(call, *dial, way, events));
+                    }
+                    Some(ToShell::Register { id, register, way, state, started }) => {
+                        let _ = started.send(self.register(id, *register, way, state));
+                    }
+                    Some(ToShell::Bindings { user, reply }) => {
+                        let _ = reply.send(self.agent.bindings(clock::now(), user.as_deref()));
+                    }
+                    Some(ToShell::Restore { bindings, done }) => {
+                        self.restore(bindings);
+                        let _ = done.send(());
                     }
                     Some(ToShell::Shutdown(done)) => {
                         self.agent.command(clock::now(), Command::Drain);
@@ -111,19 +155,87 @@ impl Shell {
         &mut self,
         call: u64,
         dial: Dial,
-        remote: SocketAddr,
-        transport: Transport,
+        way: Way,
         events: mpsc::Sender<CallEvent>,
     ) -> Result<(), Error> {
-        let flow: Flow = self.net.flow_to(transport, remote).ok_or_else(|| Error::Target {
-            uri: dial.target.clone(),
-            reason: format!("there is no {transport} listener for its address family"),
-        })?;
+        let (contact, flow) = match way {
+            Way::Address { remote, transport } => (None, self.flow_to(transport, remote, &dial.target)?),
+            Way::Seat { user, contact } => {
+                let found = self.agent.locate(clock::now(), &user, contact.as_deref());
+                let (contact, flow) = found.ok_or(Error::NotRegistered { user })?;
+                let flow = self.alive(flow, &contact);
+                (Some(contact), flow)
+            }
+        };
+        let most = match flow.transport {
+            Transport::Udp => custom::MAX_DATAGRAM,
+            Transport::Tcp => custom::MAX_STREAM,
+        };
+        custom::check(&dial.headers, most)?;
         self.calls.insert(call, events);
         let Dial { target, from, display, headers, local, ring_timeout } = dial;
-        let dial = Box::new(OutgoingRequest { target, from, display, headers, local, ring_timeout, flow });
+        let dial = Box::new(OutgoingRequest {
+            target,
+            pinned: contact.is_some(),
+            contact,
+            from,
+            display,
+            headers,
+            local,
+            ring_timeout,
+            flow,
+        });
         self.agent.command(clock::now(), Command::Dial { call, dial });
         Ok(())
+    }
+
+    fn register(
+        &mut self,
+        id: u64,
+        register: Register,
+        way: Way,
+        state: watch::Sender<RegistrationState>,
+    ) -> Result<(), Error> {
+        let Register { registrar, aor, expires } = register;
+        let flow = match way {
+            Way::Address { remote, transport } => self.flow_to(transport, remote, &registrar)?,
+            Way::Seat { user, .. } => return Err(Error::NotRegistered { user }),
+        };
+        self.upstreams.insert(id, state);
+        let register = Box::new(UpstreamRequest { registrar, aor, expires, flow });
+        self.agent.command(clock::now(), Command::Register { id, register });
+        Ok(())
+    }
+
+    fn flow_to(&mut self, transport: Transport, remote: SocketAddr, uri: &str) -> Result<Flow, Error> {
+        self.net.flow_to(transport, remote).ok_or_else(|| Error::Target {
+            uri: uri.to_owned(),
+            reason: format!("there is no {transport} listener for its address family"),
+        })
+    }
+
+    /// A seat on TCP whose connection is gone is called where its contact says, if that is where it was.
+    fn alive(&self, flow: Flow, contact: &str) -> Flow {
+        let open = flow.connection.is_some_and(|id| self.net.is_open(id));
+        let said = SipUri::parse(contact).and_then(|uri| uri.addr());
+        match said {
+            Some(said) if flow.transport == Transport::Tcp && !open && said.ip() == flow.remote.ip() => {
+                Flow { remote: said, connection: None, ..flow }
+            }
+            _ => flow,
+        }
+    }
+
+    fn restore(&mut self, bindings: Vec<Binding>) {
+        let mut kept = Vec::new();
+        for binding in bindings {
+            let Some(flow) = self.net.flow_to(binding.transport, binding.received) else { continue };
+            let flow = self.alive(flow, &binding.contact);
+            if flow.transport == Transport::Udp || flow.remote != binding.received {
+                kept.push((binding, flow));
+            }
+        }
+        self.agent.restore(clock::now(), kept);
     }
 
     async fn perform(&mut self) {
@@ -137,6 +249,19 @@ impl Shell {
                 Output::Wire(Wire::Close { connection }) => {
                     self.net.close(connection);
                     self.agent.closed(connection);
+                }
+                Output::Seat(event) => {
+                    // Nobody may be listening, and that is fine.
+                    let _ = self.seats.send(event);
+                }
+                Output::Upstream { id, state } => {
+                    let ended = state == RegistrationState::Ended;
+                    if let Some(known) = self.upstreams.get(&id) {
+                        known.send_replace(state);
+                    }
+                    if ended {
+                        self.upstreams.remove(&id);
+                    }
                 }
                 Output::Incoming { call, incoming } => self.announce(call, incoming),
                 Output::Event { call, event } => {
@@ -159,7 +284,9 @@ impl Shell {
         let Some(shell) = self.to_self.upgrade() else { return };
         self.calls.insert(call, events_tx);
         let handle = Handle { call, shell, events, over: false };
-        if let Err(error) = self.incoming.try_send(IncomingCall { handle: Some(handle), incoming }) {
+        if let Err(error) =
+            self.incoming.try_send(IncomingCall { key: CallKey(call), handle: Some(handle), incoming })
+        {
             let mut refused = error.into_inner();
             // Not the 480 of a call that the application dropped.
             if let Some(handle) = &mut refused.handle {

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use nightline_sip::{
     Codec, Dial, Direction, EndReason, Endpoint, EndpointConfig, Error, FailCause, IncomingCall,
-    IncomingCalls, LocalMedia, OutgoingCall, OutgoingEvent, Session, SessionEvent, Transport,
+    IncomingCalls, LocalMedia, OutgoingCall, OutgoingEvent, Session, SessionEvent, TransferStage, Transport,
+    uui::{self, Uui},
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -123,7 +124,8 @@ async fn digits_and_a_transfer_travel_in_the_call() {
     let (_a, _b, mut ours, mut theirs) = answered(Transport::Udp).await;
     ours.send_info_dtmf('7');
     assert_eq!(soon("a digit", theirs.event()).await, SessionEvent::Dtmf('7'));
-    ours.refer("sip:seat@127.0.0.1:5999", &[("X-Why".to_owned(), "asked".to_owned())]);
+    ours.refer("sip:seat@127.0.0.1:5999", &[("X-Why".to_owned(), "asked".to_owned())])
+        .expect("a good target and header");
     let SessionEvent::Refer { to, headers } = soon("a transfer", theirs.event()).await else {
         panic!("no transfer was told");
     };
@@ -143,6 +145,100 @@ async fn digits_and_a_transfer_travel_in_the_call() {
         }
     }
     assert_eq!(codes, [100, 200]);
+}
+
+#[tokio::test]
+async fn context_headers_travel_with_a_call_and_a_bad_one_is_an_error() {
+    let uui = Uui::new("工单 7", "nightline").to_value().expect("a short text");
+    let headers = vec![(uui::HEADER.to_owned(), uui), ("X-Mood".to_owned(), "angry; \"very\"".to_owned())];
+    let Ringing { caller, callee, outgoing: _outgoing, incoming } =
+        ringing(Transport::Udp, |dial| dial.headers = headers.clone()).await;
+    assert_eq!(incoming.header("x-mood"), Some("angry; \"very\""));
+    assert_eq!(incoming.user_to_user(), [Uui::new("工单 7", "nightline")]);
+    for (name, value) in [("X-Note", "a\r\nVia: forged"), ("Via", "x"), ("X-Long", &"a".repeat(1020))] {
+        let mut dial = dial_to(&callee, Transport::Udp);
+        dial.headers = vec![(name.to_owned(), value.to_owned())];
+        let refused = caller.dial(dial).await.map(|_| ());
+        assert!(matches!(refused, Err(Error::Header { .. })), "{name}: {refused:?}");
+    }
+    let mut dial = dial_to(&callee, Transport::Udp);
+    dial.from = "sip:a@b>\r\nX: y".to_owned();
+    assert!(matches!(caller.dial(dial).await, Err(Error::Target { .. })));
+}
+
+#[tokio::test]
+async fn what_a_blind_transfer_carries_arrives_in_the_new_call() {
+    let (referrer, _b, ours, mut theirs) = answered(Transport::Udp).await;
+    let uui = Uui::new("ticket 7", "nightline").to_value().expect("a short text");
+    let carried = [(uui::HEADER.to_owned(), uui), ("X-客".to_owned(), String::new())];
+    let (seat, mut calls) = endpoint().await;
+    let target = format!("sip:seat@{}", seat.local_addr(Transport::Udp).expect("a listener"));
+    assert!(matches!(ours.refer_carrying(&target, &carried, &[]), Err(Error::Header { .. })));
+    assert!(matches!(ours.refer("sip:a@b>\r\nX: y", &[]), Err(Error::Target { .. })));
+    assert!(matches!(ours.refer_carrying("tel:+861", &carried[..1], &[]), Err(Error::Target { .. })));
+    ours.refer_carrying(&target, &carried[..1], &[]).expect("a good target and header");
+    let SessionEvent::Refer { to, .. } = soon("a transfer", theirs.event()).await else {
+        panic!("no transfer was told");
+    };
+    assert!(to.starts_with(&format!("{target}?User-to-User=")), "{to}");
+    let dial = Dial { target: to, ..dial_to(&seat, Transport::Udp) };
+    let _outgoing = referrer.dial(Dial { headers: Vec::new(), ..dial }).await.expect("a call");
+    let incoming = soon("the new call", calls.next()).await.expect("a running endpoint");
+    assert_eq!(incoming.user_to_user(), [Uui::new("ticket 7", "nightline")]);
+    assert!(!incoming.request_uri().contains('?'), "{}", incoming.request_uri());
+}
+
+/// An answered call to `callee`, both ends.
+async fn call_to(caller: &Endpoint, callee: &Endpoint, calls: &mut IncomingCalls) -> (Session, Session) {
+    let mut outgoing = caller.dial(dial_to(callee, Transport::Udp)).await.expect("a call");
+    let incoming = soon("the call", calls.next()).await.expect("a running endpoint");
+    let theirs = soon("the answer", incoming.answer(media(31_000))).await.expect("an answered call");
+    match soon("the answer", outgoing.event()).await {
+        OutgoingEvent::Answered(ours) => (ours, theirs),
+        other => panic!("told {other:?}"),
+    }
+}
+
+/// The caller and the seat are both in a call with the desk, which leaves by an attended transfer.
+#[tokio::test]
+async fn an_attended_transfer_joins_the_two_far_ends_and_lets_us_go() {
+    let (desk, _) = endpoint().await;
+    let (caller, mut caller_calls) = endpoint().await;
+    let (seat, mut seat_calls) = endpoint().await;
+    let (mut with_caller, mut callers_end) = call_to(&desk, &caller, &mut caller_calls).await;
+    let (mut with_seat, mut seats_end) = call_to(&desk, &seat, &mut seat_calls).await;
+    let uui = Uui::new("ticket 7", "nightline").to_value().expect("a short text");
+    with_caller
+        .refer_replacing(&with_seat, &[(uui::HEADER.to_owned(), uui)])
+        .expect("two calls of one endpoint");
+
+    let SessionEvent::Refer { to, .. } = soon("a transfer", callers_end.event()).await else {
+        panic!("no transfer was told");
+    };
+    let dial = Dial { target: to, headers: Vec::new(), ..dial_to(&seat, Transport::Udp) };
+    let mut outgoing = caller.dial(dial).await.expect("a call");
+    let incoming = soon("the new call", seat_calls.next()).await.expect("a running endpoint");
+    let replaces = incoming.replaces().expect("the seat is told which call is meant");
+    assert_eq!((replaces.call, replaces.early), (seats_end.key(), false));
+    assert_eq!(incoming.user_to_user(), [Uui::new("ticket 7", "nightline")]);
+    callers_end.refer_progress(180, "");
+    let _new = soon("the answer", incoming.answer(media(31_002))).await.expect("an answered call");
+    let told = soon("the answer", outgoing.event()).await;
+    assert!(matches!(told, OutgoingEvent::Answered(_)), "told {told:?}");
+    callers_end.refer_progress(200, "");
+
+    let ended = soon("the seat's old call", seats_end.event()).await;
+    assert!(matches!(ended, SessionEvent::Ended { by: EndReason::Replaced, .. }), "told {ended:?}");
+    let ended = soon("our call with the seat", with_seat.event()).await;
+    assert!(matches!(ended, SessionEvent::Ended { by: EndReason::Remote, .. }), "told {ended:?}");
+    let mut stages = Vec::new();
+    while stages.last() != Some(&TransferStage::Answered) {
+        match soon("progress", with_caller.event()).await {
+            SessionEvent::ReferProgress { stage, .. } => stages.push(stage),
+            other => panic!("told {other:?}"),
+        }
+    }
+    assert_eq!(stages, [TransferStage::Trying, TransferStage::Ringing, TransferStage::Answered]);
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 //! There is no login yet, so calls (numbers, words) are only told on a loopback address; elsewhere only `/health` and
 //! `/metrics` are, which hold nothing personal.
 
+mod people;
+
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -12,11 +14,12 @@ use axum::extract::{Path, Query, State, WebSocketUpgrade};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{delete, get, put};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use crate::chat::door::Desk;
+use crate::seat::floor::Floor;
 use crate::store::{CallbackState, Error, Store};
 use crate::telemetry::metrics::Metrics;
 
@@ -42,6 +45,7 @@ struct Shared {
     health: Ask,
     metrics: Metrics,
     chat: Desk,
+    floor: Floor,
 }
 
 /// Serves on `listener` until `shutdown`.
@@ -51,14 +55,15 @@ pub async fn serve(
     health: Ask,
     metrics: Metrics,
     chat: Desk,
+    floor: Floor,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let addr = listener.local_addr()?;
-    let router = router(addr, Shared { store, health, metrics, chat });
+    let router = router(addr, Shared { store, health, metrics, chat, floor });
     axum::serve(listener, router).with_graceful_shutdown(shutdown).await
 }
 
-/// `/health` and `/metrics` for all; `/calls`, `/calls/ID`, `/callbacks` and `/chat` if `addr` is a loopback address.
+/// `/health` and `/metrics` for all; `/calls`, `/calls/ID`, `/callbacks`, `/seats`, `/outbound` and `/chat` if `addr` is a loopback address.
 fn router(addr: SocketAddr, shared: Shared) -> Router {
     let mut router = Router::new().route("/health", get(tell_health)).route("/metrics", get(tell_metrics));
     if addr.ip().is_loopback() {
@@ -66,6 +71,10 @@ fn router(addr: SocketAddr, shared: Shared) -> Router {
             .route("/calls", get(calls))
             .route("/calls/{id}", get(call))
             .route("/callbacks", get(callbacks))
+            .route("/seats", get(people::seats))
+            .route("/seats/{id}", put(people::set_seat))
+            .route("/outbound", get(people::orders).post(people::order))
+            .route("/outbound/{id}", delete(people::cancel))
             .route("/chat", get(chat));
     }
     router.with_state(shared)
@@ -158,6 +167,8 @@ mod tests {
     use crate::call::event::{Disposition, Event, EventKind};
     use crate::clock::Time;
     use crate::record::CallInfo;
+    use crate::seat::Profile;
+    use crate::seat::queue::Rules;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     struct Running {
@@ -191,7 +202,9 @@ mod tests {
         let tenant = crate::dialogue::tenant::Tenant::load("nev", None).unwrap();
         let mind = crate::dialogue::engine::open(tenant, None, None).unwrap();
         let chat = Desk::new(mind, Arc::new(crate::tools::NoTools::default()));
-        tokio::spawn(serve(listener, store, health, metrics.clone(), chat, std::future::pending()));
+        let floor = Floor::new(vec![Profile::plain("sip:1001@pbx")], Rules::default());
+        let never = std::future::pending();
+        tokio::spawn(serve(listener, store, health, metrics.clone(), chat, floor, never));
         Running { url, open, metrics, _folder: folder }
     }
 
@@ -244,6 +257,44 @@ mod tests {
         assert_eq!(ask(&format!("{}/calls/0191", running.url)).await.0, 409);
         let (_, callbacks) = ask(&format!("{}/callbacks", running.url)).await;
         assert_eq!(callbacks[0]["when"], "明天");
+    }
+
+    #[tokio::test]
+    async fn seats_are_told_and_sent_away() {
+        let running = start("127.0.0.1").await;
+        let url = format!("{}/seats", running.url);
+        let (_, floor) = ask(&url).await;
+        assert_eq!(floor["seats"][0]["state"], "available", "{floor}");
+        let client = reqwest::Client::new();
+        let put = |seat: &str| client.put(format!("{url}/{seat}")).json(&serde_json::json!({ "away": true }));
+        assert_eq!(put("sip:1001@pbx").send().await.unwrap().status(), 204);
+        assert_eq!(put("nobody").send().await.unwrap().status(), 404);
+        assert_eq!(ask(&url).await.1["seats"][0]["state"], "away");
+    }
+
+    #[tokio::test]
+    async fn a_call_is_ordered_once_and_can_be_withdrawn() {
+        let running = start("127.0.0.1").await;
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let url = format!("{}/outbound", running.url);
+        let client = reqwest::Client::new();
+        let order = |number: &str| {
+            let words = "您明天下午两点有一个保养预约。";
+            let body =
+                serde_json::json!({ "key": "visit-7", "kind": "reminder", "number": number, "words": words });
+            client.post(&url).json(&body).send()
+        };
+        assert_eq!(order("13812345678").await.unwrap().status(), 201);
+        assert_eq!(order("13812345678").await.unwrap().status(), 200, "the same key is the same call");
+        assert_eq!(order("110").await.unwrap().status(), 422);
+        let (_, orders) = ask(&url).await;
+        // The call-back that `start` has booked is one as well.
+        let ours: Vec<_> =
+            orders.as_array().unwrap().iter().filter(|order| order["kind"] == "reminder").collect();
+        assert_eq!(ours.len(), 1, "{orders}");
+        let one = format!("{url}/{}", ours[0]["id"]);
+        assert_eq!(client.delete(&one).send().await.unwrap().status(), 204);
+        assert_eq!(client.delete(&one).send().await.unwrap().status(), 404);
     }
 
     #[tokio::test]

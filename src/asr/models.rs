@@ -3,11 +3,11 @@
 //! Names, addresses and SHA-1 sums are those that `ggerganov/whisper.cpp` publishes on Hugging Face in its README. All are
 //! OpenAI's whisper models, under the MIT licence.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use crate::digest::hexadecimal;
 use futures_util::StreamExt;
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
@@ -233,13 +233,6 @@ pub fn sums(path: &Path, mut progress: impl FnMut(u64)) -> Result<Sums, Error> {
         progress(read as u64);
     }
     Ok(Sums { length, sha1: hexadecimal(&sha1.finalize()), sha256: hexadecimal(&sha256.finalize()) })
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Checks a file: is it a whole whisper model, and, if it is named like a published one or `expected` is given, is it that

@@ -333,6 +333,20 @@ async fn find_bookings(
     Ok(Json(Bookings { bookings: open }))
 }
 
+/// The soonest visit that is booked with a telephone number.
+pub(super) async fn next_of(
+    db: &mut SqliteConnection,
+    phone: &Phone,
+    now: Civil,
+) -> Result<Option<Booking>, sqlx::Error> {
+    let rows = sqlx::query(select!("WHERE b.phone = ? AND b.state = 'booked' ORDER BY b.start LIMIT 200"))
+        .bind(phone.as_str())
+        .fetch_all(db)
+        .await?;
+    let mut all = rows.iter().map(|row| Booking::of(row, now));
+    all.find(|booking| booking.as_ref().map_or(true, |b| b.state == BookingState::Booked)).transpose()
+}
+
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Change {

@@ -11,6 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::BackOffice;
+use super::bookings::{self, Booking};
 use super::http::{Ask, Failure, Id, Problem};
 use super::value::{Day, Phone, Plate, Vin, Yuan, optional};
 
@@ -68,13 +69,25 @@ pub(super) async fn by_phone(
 impl Customer {
     /// How the customer is addressed: 陈先生.
     pub fn address(&self) -> String {
-        const TWO: [&str; 6] = ["欧阳", "上官", "司马", "诸葛", "司徒", "东方"];
         if self.name.is_ascii() {
             return self.name.clone();
         }
+        format!("{}{}", self.surname(), self.title)
+    }
+
+    /// The family name: 陈; of an English name its last word.
+    pub fn surname(&self) -> String {
+        const TWO: [&str; 6] = ["欧阳", "上官", "司马", "诸葛", "司徒", "东方"];
+        if self.name.is_ascii() {
+            return self.name.rsplit(' ').next().unwrap_or_default().to_owned();
+        }
         let length = if TWO.iter().any(|two| self.name.starts_with(two)) { 2 } else { 1 };
-        let family: String = self.name.chars().take(length).collect();
-        format!("{family}{}", self.title)
+        self.name.chars().take(length).collect()
+    }
+
+    /// The number on file.
+    pub fn phone(&self) -> &str {
+        &self.phone
     }
 }
 
@@ -174,6 +187,20 @@ struct FindVehicles {
 #[derive(Serialize, ToSchema)]
 struct Vehicles {
     vehicles: Vec<Vehicle>,
+    /// Whose number it is; only if the vehicles were asked for by their owner's number alone.
+    owner: Option<Owner>,
+}
+
+/// What helps to greet a customer.
+#[derive(Serialize, ToSchema)]
+struct Owner {
+    /// How the customer is addressed.
+    #[schema(example = "陈先生")]
+    address: String,
+    /// `zh` or `en`.
+    language: String,
+    /// The next visit that is booked.
+    booking: Option<Booking>,
 }
 
 /// Vehicles by plate, owner's telephone number or vin; those that fit all that is given.
@@ -203,7 +230,19 @@ async fn find_vehicles(
     for row in &rows {
         vehicles.push(vehicle(&mut db, row, office.clock.today()).await?);
     }
-    Ok(Json(Vehicles { vehicles }))
+    let alone = find.plate.is_none() && find.vin.is_none();
+    let owner = match find.phone.filter(|_| alone) {
+        Some(phone) => match by_phone(&mut db, &phone).await? {
+            Some(customer) => Some(Owner {
+                address: customer.address(),
+                booking: bookings::next_of(&mut db, &phone, office.now()).await?,
+                language: customer.language,
+            }),
+            None => None,
+        },
+        None => None,
+    };
+    Ok(Json(Vehicles { vehicles, owner }))
 }
 
 /// Regular services are due each year or 20,000 km; the first after half a year or 5,000 km.

@@ -10,6 +10,7 @@ mod centres;
 mod customers;
 mod error;
 mod http;
+mod identity;
 mod instalments;
 mod matching;
 mod mcp;
@@ -84,6 +85,12 @@ impl BackOffice {
         Ok(office)
     }
 
+    /// Ends all work on the file and lets go of it. One that is only dropped is let go of a moment later, by threads of its
+    /// own.
+    pub async fn close(self) {
+        self.pool.close().await;
+    }
+
     /// All routes. `/`, `/health` and `/openapi.json` are open to everybody, the rest asks for the token.
     pub fn router(&self) -> Router {
         let (router, _) = routes().split_for_parts();
@@ -103,17 +110,20 @@ impl BackOffice {
         page::titled(page::health_route().merge(routes()).into_openapi())
     }
 
-    /// Serves on `listener` until `shutdown`; requests that have begun are answered.
+    /// Serves on `listener` until `shutdown`; requests that have begun are answered, then the file is closed.
     pub async fn serve(
         self,
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
+        let office = self.clone();
         let mut router = self.router();
         let door = self.door(listener.local_addr()?)?;
         let guard = axum::middleware::from_fn_with_state(self.clone(), ask_for_token);
         router = router.merge(Router::new().route_service("/mcp", door.service()).route_layer(guard));
-        axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+        let served = axum::serve(listener, router).with_graceful_shutdown(shutdown).await;
+        office.close().await;
+        served
     }
 
     /// Serves by the Model Context Protocol over standard input and output until the client ends it.
@@ -143,6 +153,7 @@ impl BackOffice {
 fn routes() -> OpenApiRouter<BackOffice> {
     OpenApiRouter::new()
         .merge(customers::routes())
+        .merge(identity::routes())
         .merge(catalogue::routes())
         .merge(instalments::routes())
         .merge(centres::routes())
@@ -179,7 +190,7 @@ impl Clock {
 
     /// To the minute. China has kept UTC+8 without summer time since 1992.
     fn now(self) -> Civil {
-        let now = jiff::tz::Offset::constant(8).to_datetime(self.timestamp());
+        let now = self.timestamp().to_zoned(crate::clock::zone()).datetime();
         Civil(now.date().at(now.hour(), now.minute(), 0, 0))
     }
 

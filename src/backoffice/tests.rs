@@ -83,7 +83,38 @@ async fn a_known_caller_and_the_car_are_found() {
     let history = rig.found("/vehicles/LGYS7A1E9RS000101/services").await;
     assert_eq!(history["services"][0]["kind"], "首保");
     assert_eq!(rig.found("/vehicles?phone=13900005678").await["vehicles"].as_array().unwrap().len(), 2);
+    let owner = rig.found("/vehicles?phone=13800001234").await["owner"].clone();
+    assert_eq!((owner["address"].as_str(), &owner["booking"]), (Some("陈先生"), &Value::Null));
+    assert!(rig.found("/vehicles?plate=%E6%B2%AAad12345").await["owner"].is_null(), "a plate tells no name");
     assert_eq!(rig.found("/customers?phone=13311112222").await["customer"]["language"], "en");
+}
+
+#[tokio::test]
+async fn who_calls_is_told_by_yes_or_no_alone() {
+    let rig = Rig::start().await;
+    let plate = format!("plate={}", encode("沪AD12345"));
+    let phone = "phone=13600003579".to_owned();
+    let name = |name: &str| format!("surname={}", encode(name));
+    for (record, proof, fits) in [
+        (&plate, "caller=13800001234".to_owned(), true),
+        (&plate, "caller=13700009999".to_owned(), false),
+        (&plate, "tail=1234".to_owned(), true),
+        (&plate, "tail=4321".to_owned(), false),
+        (&plate, "tail=234".to_owned(), false),
+        (&plate, name("陈"), true),
+        (&plate, name("程"), true),
+        (&plate, name("王"), false),
+        (&plate, "tail=".to_owned(), false),
+        (&phone, "tail=3579".to_owned(), false),
+        (&phone, "caller=13600003579".to_owned(), true),
+        (&"plate=%E6%B2%AAAD99999".to_owned(), "tail=1234".to_owned(), false),
+    ] {
+        let body = rig.found(&format!("/identity?{record}&{proof}")).await;
+        assert_eq!(body["matches"], fits, "{record} {proof}: {body}");
+        assert_eq!(body["address"].is_string(), fits, "{record} {proof}: {body}");
+        assert!(!body.to_string().contains("138"), "the number stays here: {body}");
+    }
+    assert_eq!(rig.get("/identity?tail=1234").await.0, 422);
 }
 
 #[tokio::test]

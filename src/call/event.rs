@@ -8,7 +8,7 @@ use super::endpointing::EndOfTurn;
 use crate::asr::Engine;
 use crate::asr::stream::Hypothesis;
 use crate::clock::Time;
-use crate::dialogue::{Act, Reason, Tier};
+use crate::dialogue::{self, Act, Reason, Tier};
 use crate::tools::{self, Use};
 
 /// A turn's number within its call, from 1. Raised at every turn of the bot and at every committed barge-in; a reply that
@@ -43,6 +43,8 @@ pub struct Event {
 pub enum EventKind {
     /// The call is up; audio flows.
     Answered,
+    /// A machine has answered a call that we placed.
+    MachineAnswered,
     /// The caller began to speak.
     SpeechStarted,
     /// The end of the caller's utterance was decided, for these reasons.
@@ -81,6 +83,9 @@ pub enum EventKind {
         tier: Tier,
         /// Topic.
         topic: String,
+        /// How it came to the confidence.
+        #[serde(default, skip_serializing_if = "dialogue::Why::is_empty")]
+        why: Box<dialogue::Why>,
     },
     /// A tool was used.
     ToolUsed {
@@ -168,10 +173,27 @@ pub enum EventKind {
         /// Why.
         reason: Reason,
     },
+    /// Nobody is free: the caller waits.
+    Queued {
+        /// Callers who come before.
+        ahead: u32,
+        /// How long it will take, if there is something to go by.
+        #[serde(rename = "expected_ms", with = "millis")]
+        expected: Option<Duration>,
+    },
     /// A seat is being dialled.
     SeatDialled {
-        /// Its address from the configuration.
+        /// Its name.
         seat: String,
+    },
+    /// A seat that was dialled did not come to be joined.
+    SeatFailed {
+        /// Its name.
+        seat: String,
+        /// Why not.
+        outcome: HandoffOutcome,
+        /// The SIP status behind it, if there was one.
+        code: Option<u16>,
     },
     /// The seat answered and hears this summary.
     Consulting {
@@ -245,8 +267,18 @@ pub enum HandoffOutcome {
     SeatGone,
     /// The caller hung up meanwhile.
     CallerGone,
-    /// No seat is configured.
+    /// A machine answered for it.
+    Voicemail,
+    /// No seat can take such a call, or none wants calls.
     NoSeat,
+    /// Nobody is on duty.
+    OutOfHours,
+    /// Too many callers wait already.
+    QueueFull,
+    /// Nobody came free in time.
+    TooLong,
+    /// The caller did not want to wait any longer.
+    Withdrawn,
 }
 
 /// How a call ended.
@@ -263,6 +295,8 @@ pub enum Disposition {
     Abandoned,
     /// The caller said nothing through all prompts, or the line went dead.
     Silent,
+    /// A machine answered a call that we placed.
+    Machine,
     /// Nightline is shutting down or the call broke.
     Failed,
 }

@@ -1,7 +1,8 @@
-//! Giving the call to a seat: dial, consult, bridge; and the call-back when no seat can be had. No path ends in silence.
-//! Here are also the questions that the core itself asks.
+//! Giving the call to a seat: queue, dial, consult, bridge. No path ends in silence.
+//!
+//! Until a seat accepts, the caller talks with the bot as before, or hears comfort audio: a place in the queue takes nothing away.
+//! The queue says which seats are to be called; what comes of each is told to it, and it knows who is next.
 
-use std::cmp::Ordering;
 use std::time::Duration;
 
 use super::barge_in::Because;
@@ -10,401 +11,508 @@ use super::io::{Output, SeatNews};
 use super::timers::Timer;
 use super::turn::{BotTurn, Then};
 use super::{Call, Stage};
-use crate::dialogue::phrases::grouped;
-use crate::dialogue::{Act, Expect, Reason};
-use crate::media::Frame;
+use crate::call::asking::Asking;
+use crate::clock::Time;
+use crate::dialogue::text::Lang;
+use crate::dialogue::{Reason, Who};
+use crate::media::amd::{Answer, Detector};
+use crate::media::{FRAME, Frame};
+use crate::seat::{Need, News, Place, Target, Urgency, Wish};
 
 /// A seat being brought in.
 pub(super) struct Handoff {
     reason: Reason,
-    /// Index of the seat being tried.
-    seat: usize,
-    attempt: u32,
     phase: Phase,
+    place: Place,
+    /// The caller was told that somebody is sought.
+    announced: bool,
+    /// The place that was told last, and when.
+    told: Option<(Place, Time)>,
 }
 
 #[expect(clippy::large_enum_variant, reason = "one a handoff, boxed with it")]
 enum Phase {
-    Dialling,
+    /// Nobody is free.
+    Queued,
+    /// These seats ring.
+    Ringing { attempt: u32, seats: Vec<String> },
     /// The seat hears the summary, then is asked for a key now and then.
-    Consulting(BotTurn),
+    Consulting { attempt: u32, seat: String, turn: BotTurn, answered: Detector },
     /// It pressed 1; the caller's last words are being played out.
-    Accepted,
+    Accepted { attempt: u32, seat: String },
 }
 
 impl Handoff {
     pub(super) fn turn_mut(&mut self) -> Option<&mut BotTurn> {
         match &mut self.phase {
-            Phase::Consulting(turn) => Some(turn),
+            Phase::Consulting { turn, .. } => Some(turn),
             _ => None,
         }
     }
-}
 
-/// What the core has asked the caller.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Asking {
-    Nothing,
-    /// Whether a silent caller wants a person.
-    Person,
-    /// Whether a call-back is wanted.
-    Offer {
-        misses: u8,
-    },
-    /// Whether the number that is calling shall be called.
-    SameNumber {
-        number: String,
-        misses: u8,
-    },
-    /// The number, of which these digits were spoken, or else these typed: they never make one number together.
-    Phone {
-        digits: String,
-        typed: String,
-        misses: u8,
-    },
-    /// When to call that number.
-    Time {
-        number: String,
-    },
-    /// Nothing: the store is being waited for.
-    Stored {
-        number: String,
-        when: String,
-    },
-}
+    /// From now on nothing new is said to the caller.
+    pub(super) fn is_accepted(&self) -> bool {
+        matches!(self.phase, Phase::Accepted { .. })
+    }
 
-impl Asking {
-    pub(super) fn expect(&self) -> Expect {
-        match self {
-            Self::Nothing | Self::Stored { .. } => Expect::Open,
-            Self::Time { .. } => Expect::Time,
-            Self::Person | Self::Offer { .. } | Self::SameNumber { .. } => Expect::YesNo,
-            Self::Phone { .. } => Expect::Phone,
+    /// The offer being tried.
+    fn attempt(&self) -> Option<u32> {
+        match &self.phase {
+            Phase::Queued => None,
+            Phase::Ringing { attempt, .. }
+            | Phase::Consulting { attempt, .. }
+            | Phase::Accepted { attempt, .. } => Some(*attempt),
+        }
+    }
+
+    /// The seats of it that may still come.
+    fn seats(&self) -> Vec<String> {
+        match &self.phase {
+            Phase::Queued => Vec::new(),
+            Phase::Ringing { seats, .. } => seats.clone(),
+            Phase::Consulting { seat, .. } | Phase::Accepted { seat, .. } => vec![seat.clone()],
         }
     }
 }
 
 /// Pause before the seat is asked for a key again.
 const KEYS_AGAIN: Duration = Duration::from_secs(4);
-/// The store has this long to confirm a call-back.
-const STORE_PATIENCE: Duration = Duration::from_secs(3);
-/// Digits of a mobile number.
-pub(super) const MOBILE_DIGITS: usize = 11;
-/// Replies that were not understood before the question is given up.
-const MISSES: u8 = 2;
-/// Said for "as soon as someone is there".
-const SOON: &str = "尽快";
+/// The queue has this long to say something.
+const QUEUE_PATIENCE: Duration = Duration::from_secs(1);
+/// Who answers for a seat and speaks for longer without a pause is a machine: a person hears that it is being spoken to.
+const SEAT_GREETING: Duration = Duration::from_millis(4500);
+/// A caller who has only just begun to wait is not told its place: most are served by then.
+const PLACE_AFTER: Duration = Duration::from_secs(4);
+/// A place that has not changed is told again after this time.
+const PLACE_AGAIN: Duration = Duration::from_secs(45);
+/// Comfort audio sets in after this much quiet, so that a caller can begin to speak.
+const COMFORT_AFTER: Duration = Duration::from_millis(600);
+/// It fades in and out over so many frames.
+const COMFORT_FADE: u8 = 8;
+
+/// What a waiting caller hears besides the bot.
+#[derive(Debug, Default)]
+pub(super) struct Comfort {
+    at: usize,
+    /// Frames of fade passed: 0 is silence, [`COMFORT_FADE`] is all of it.
+    level: u8,
+    /// Since when nobody has spoken.
+    quiet: Option<Time>,
+}
+
+impl Comfort {
+    /// Something else is heard.
+    pub(super) fn stop(&mut self) {
+        self.level = 0;
+        self.quiet = None;
+    }
+}
 
 impl Call {
     /// Begins to bring in a seat; the announcement follows the clauses of the present turn.
     pub(super) fn start_handoff(&mut self, reason: Reason) {
+        if let Some(handoff) = &mut self.handoff {
+            if urgency(reason) > urgency(handoff.reason) && handoff.attempt().is_none() {
+                handoff.reason = reason;
+                let need = self.need(reason);
+                self.outputs.push_back(Output::Queue(Wish::Enter(need)));
+            }
+            return self.tell_place();
+        }
         self.event(EventKind::HandoffRequested { reason });
-        // Nobody listens from here on, so nobody would judge an interruption: what is paused goes on, and ends.
+        // What is paused goes on and ends: it is about to be followed by the announcement.
         self.reject_barge_in("", Because::NoWords.into());
         self.drop_pending();
-        self.listening.take();
         self.keys.clear();
         self.asking = Asking::Nothing;
         self.timers.stop(Timer::CallbackStore);
-        let phrases = self.settings.phrases.clone();
-        if self.settings.seats.is_empty() {
-            self.event(EventKind::HandoffEnded { outcome: HandoffOutcome::NoSeat });
-            self.offer_callback();
+        let need = self.need(reason);
+        let handoff =
+            Handoff { reason, phase: Phase::Queued, place: Place::default(), announced: false, told: None };
+        self.handoff = Some(Box::new(handoff));
+        self.timers.set(Timer::Queue, self.now + QUEUE_PATIENCE);
+        self.outputs.push_back(Output::Queue(Wish::Enter(need)));
+    }
+
+    /// True until the queue has told what comes of the wish for a person.
+    pub(super) fn is_to_be_announced(&self) -> bool {
+        self.handoff.as_ref().is_some_and(|handoff| !handoff.announced)
+    }
+
+    /// News of the queue.
+    pub(super) fn queue(&mut self, news: News) {
+        self.timers.stop(Timer::Queue);
+        let Some(handoff) = &mut self.handoff else {
+            if matches!(news, News::Offer { .. }) {
+                self.outputs.push_back(Output::Queue(Wish::Leave));
+            }
             return;
+        };
+        match news {
+            News::Waiting(place) => {
+                handoff.place = place;
+                self.event(EventKind::Queued { ahead: place.ahead, expected: place.expected });
+                self.announce_handoff();
+            }
+            News::Offer { attempt, seats } => {
+                // An offer takes the place of an older one.
+                if handoff.attempt().is_some() {
+                    self.outputs.push_back(Output::HangUpSeat);
+                }
+                self.announce_handoff();
+                self.dial(attempt, seats);
+            }
+            News::Nobody { why, opens } => {
+                if handoff.attempt().is_some() {
+                    self.outputs.push_back(Output::HangUpSeat);
+                }
+                self.end_handoff(why);
+                self.offer_callback(opens.as_deref());
+            }
         }
-        self.say(&phrases.handing_over, Then::Listen);
-        self.dial(reason, 0);
+    }
+
+    /// The queue has said nothing at all.
+    pub(super) fn queue_timed_out(&mut self) {
+        self.fault("queue", "it did not answer");
+        self.queue(News::Nobody { why: HandoffOutcome::Unreachable, opens: None });
     }
 
     pub(super) fn seat(&mut self, attempt: u32, news: SeatNews) {
-        match (&mut self.stage, news) {
-            (Stage::Handoff(handoff), _) if handoff.attempt != attempt => {}
-            (Stage::Handoff(handoff), SeatNews::Answered) => {
-                if matches!(handoff.phase, Phase::Dialling) {
-                    let reason = handoff.reason;
-                    self.consult(reason);
-                }
+        let Some(handoff) = &mut self.handoff else {
+            self.bridged_seat(attempt, &news);
+            return;
+        };
+        if handoff.attempt() != Some(attempt) {
+            return;
+        }
+        match (&handoff.phase, news) {
+            (Phase::Ringing { seats, .. }, SeatNews::Answered { seat }) if seats.contains(&seat) => {
+                let wish = Wish::Answered { attempt, seat: seat.clone() };
+                self.outputs.push_back(Output::Queue(wish));
+                self.consult(attempt, seat);
             }
-            (Stage::Handoff(_), SeatNews::Failed(outcome)) => self.next_seat(outcome),
-            (Stage::Handoff(_), SeatNews::Gone) => self.next_seat(HandoffOutcome::SeatGone),
-            (Stage::Bridged, SeatNews::Gone | SeatNews::Failed(_)) if attempt == self.attempts => {
-                self.event(EventKind::HandoffEnded { outcome: HandoffOutcome::Accepted });
-                self.stage = Stage::Talking;
-                let phrases = self.settings.phrases.clone();
-                self.say(&phrases.seat_left, Then::Listen);
+            (_, SeatNews::Failed { seat, outcome, code }) => self.seat_failed(&seat, outcome, code),
+            (Phase::Consulting { seat, .. } | Phase::Accepted { seat, .. }, SeatNews::Gone) => {
+                let seat = seat.clone();
+                self.seat_failed(&seat, HandoffOutcome::SeatGone, None);
             }
             _ => {}
         }
+    }
+
+    /// The seat of the bridge has left: the caller is the bot's again.
+    fn bridged_seat(&mut self, attempt: u32, news: &SeatNews) {
+        let over = matches!(news, SeatNews::Gone | SeatNews::Failed { .. });
+        if !over || !matches!(self.stage, Stage::Bridged { attempt: bridged } if bridged == attempt) {
+            return;
+        }
+        self.event(EventKind::HandoffEnded { outcome: HandoffOutcome::Accepted });
+        self.outputs.push_back(Output::Queue(Wish::Leave));
+        self.stage = Stage::Talking;
+        let phrases = self.settings.phrases.clone();
+        self.say(&phrases.seat_left, Then::Listen);
     }
 
     pub(super) fn seat_key(&mut self, digit: char) {
-        let Stage::Handoff(handoff) = &mut self.stage else { return };
-        match (digit, &handoff.phase) {
-            ('1', Phase::Consulting(turn)) => {
+        let Some(handoff) = &mut self.handoff else { return };
+        let Phase::Consulting { attempt, seat, turn, .. } = &mut handoff.phase else { return };
+        match digit {
+            '1' => {
                 turn.cancel();
-                handoff.phase = Phase::Accepted;
-                self.timers.stop(Timer::SeatAccept);
-                self.timers.stop(Timer::SeatRepeat);
+                let (attempt, seat) = (*attempt, std::mem::take(seat));
+                handoff.phase = Phase::Accepted { attempt, seat };
+                self.stop_seat_timers();
+                self.hand_over_after_this_clause();
             }
-            ('2', Phase::Consulting(_)) => {
+            '2' => {
+                let seat = seat.clone();
                 self.outputs.push_back(Output::HangUpSeat);
-                self.next_seat(HandoffOutcome::Declined);
+                self.seat_failed(&seat, HandoffOutcome::Declined, None);
             }
+            '3' => self.tell_seat(),
             _ => {}
         }
     }
 
-    /// True while the last question is the core's own.
-    pub(super) fn is_asking(&self) -> bool {
-        self.asking != Asking::Nothing
-    }
-
-    /// Takes the reply to what the core has asked.
-    pub(super) fn reply(&mut self, act: Act) {
-        let phrases = self.settings.phrases.clone();
-        match (std::mem::replace(&mut self.asking, Asking::Nothing), act) {
-            (Asking::Nothing, _) => {}
-            // Nothing is asked while the store is waited for.
-            (stored @ Asking::Stored { .. }, _) => self.asking = stored,
-            (Asking::Person, Act::Yes) => self.start_handoff(Reason::Requested),
-            (Asking::Person, Act::No) => self.say(&phrases.goodbye, Then::HangUp),
-            (_, Act::Phone(number)) | (Asking::SameNumber { number, .. }, Act::Yes) => self.ask_time(number),
-            (Asking::Time { number }, Act::When(when)) => self.book(number, when),
-            (Asking::Time { number }, _) => self.book(number, SOON.into()),
-            (Asking::Offer { .. }, Act::Yes | Act::When(_)) => match self.caller_number.clone() {
-                Some(number) => {
-                    self.say(&with_number(&phrases.callback_same_number, &number), Then::Listen);
-                    self.asking = Asking::SameNumber { number, misses: 0 };
-                }
-                None => self.ask_phone(),
-            },
-            (Asking::Offer { .. } | Asking::Phone { .. }, Act::No) => {
-                self.say(&phrases.callback_declined, Then::Listen);
-            }
-            (Asking::SameNumber { .. }, Act::No) => self.ask_phone(),
-            (Asking::Phone { digits, typed, misses }, Act::PhonePart(part)) => {
-                self.asking = Asking::Phone { digits, typed, misses };
-                self.phone_part(&part);
-            }
-            (Asking::Offer { .. } | Asking::SameNumber { .. }, Act::PhonePart(part)) => {
-                self.asking = Asking::Phone { digits: String::new(), typed: String::new(), misses: 0 };
-                self.phone_part(&part);
-            }
-            (asking, _) => {
-                self.asking = asking;
-                self.misunderstood_reply();
-            }
+    /// What the seat says while it is told the summary. A machine that has answered for it would never press a key.
+    pub(super) fn listen_to_seat(&mut self, frame: &Frame) {
+        let Some(handoff) = &mut self.handoff else { return };
+        let Phase::Consulting { seat, answered, .. } = &mut handoff.phase else { return };
+        if matches!(answered.push(frame), Some(Answer::Machine | Answer::Tone)) {
+            let seat = seat.clone();
+            self.outputs.push_back(Output::HangUpSeat);
+            self.seat_failed(&seat, HandoffOutcome::Voicemail, None);
         }
     }
 
-    /// Asks again what is still open.
-    pub(super) fn ask_again(&mut self) {
-        let phrases = self.settings.phrases.clone();
-        let question = match &self.asking {
-            Asking::Nothing | Asking::Stored { .. } => return,
-            Asking::Person => phrases.offer_person.clone(),
-            Asking::Time { .. } => phrases.ask_time.clone(),
-            Asking::Offer { .. } => phrases.callback_offer.clone(),
-            Asking::SameNumber { number, .. } => with_number(&phrases.callback_same_number, number),
-            Asking::Phone { typed, .. } if !typed.is_empty() => phrases.ask_keys_rest.clone(),
-            Asking::Phone { digits, .. } if digits.is_empty() => phrases.ask_phone.clone(),
-            Asking::Phone { digits, .. } => with_number(&phrases.ask_phone_rest, digits),
-        };
-        self.say(&question, Then::Listen);
-    }
-
-    /// The reply fits no expectation: ask again, and after a while let it be.
-    pub(super) fn misunderstood_reply(&mut self) {
-        if let Asking::Time { number } = &self.asking {
-            let number = number.clone();
-            self.book(number, SOON.into());
-            return;
-        }
-        if self.asking == Asking::Person {
-            self.ask_again();
-            return;
-        }
-        if let Asking::Offer { misses } | Asking::SameNumber { misses, .. } | Asking::Phone { misses, .. } =
-            &mut self.asking
-        {
-            *misses += 1;
-            if *misses > MISSES {
-                self.asking = Asking::Nothing;
-                let phrases = self.settings.phrases.clone();
-                self.say(&phrases.callback_declined, Then::Listen);
-            } else {
-                self.ask_again();
-            }
+    /// The seat has accepted: what the bot is saying ends with its clause, and nobody listens for another turn.
+    fn hand_over_after_this_clause(&mut self) {
+        self.reject_barge_in("", Because::NoWords.into());
+        self.drop_pending();
+        self.drop_filler();
+        self.listening.take();
+        self.keys.clear();
+        match &mut self.speaking {
+            Some(turn) if turn.began.is_some() => turn.end_after_clause(),
+            Some(_) => self.cut_turn(),
+            None => {}
         }
     }
 
-    pub(super) fn callback_stored(&mut self, result: Result<(), String>) {
-        self.timers.stop(Timer::CallbackStore);
-        let phrases = self.settings.phrases.clone();
-        let Asking::Stored { number, when } = std::mem::replace(&mut self.asking, Asking::Nothing) else {
-            return;
-        };
-        match result {
-            Ok(()) => {
-                self.ending.booked = true;
-                let words = with_number(&phrases.callback_booked, &number);
-                let words: Vec<_> = words.iter().map(|clause| clause.replace("{when}", &when)).collect();
-                self.event(EventKind::CallbackBooked { number, when });
-                self.say(&words, Then::Listen);
-            }
-            Err(error) => {
-                self.fault("store", error);
-                self.say(&phrases.callback_failed, Then::Listen);
-            }
-        }
-    }
-
-    /// Bridges once the caller's last words have been played out; asks the seat again when it has heard everything.
+    /// Bridges once the caller's last words have been played out; asks the seat again when it has heard everything; tells the
+    /// caller how long it will take.
     pub(super) fn advance_handoff(&mut self) {
         let caller_told = self.speaking.is_none();
-        let Stage::Handoff(handoff) = &self.stage else { return };
+        let Some(handoff) = &self.handoff else { return };
         match &handoff.phase {
-            Phase::Accepted if caller_told => {
-                self.stage = Stage::Bridged;
+            Phase::Accepted { attempt, .. } if caller_told => {
+                self.stage = Stage::Bridged { attempt: *attempt };
+                self.handoff = None;
                 self.ending.transferred = true;
                 self.event(EventKind::Bridged);
             }
-            Phase::Consulting(turn) if turn.is_over() && !self.timers.is_set(Timer::SeatRepeat) => {
+            Phase::Consulting { turn, .. } if turn.is_over() && !self.timers.is_set(Timer::SeatRepeat) => {
                 self.timers.set(Timer::SeatRepeat, self.now + KEYS_AGAIN);
             }
+            Phase::Queued if self.is_time_to_tell_place() => self.tell_place(),
             _ => {}
         }
-    }
-
-    pub(super) fn repeat_seat_keys(&mut self) {
-        let clauses = self.settings.phrases.seat_keys.clone();
-        let id = self.next_turn();
-        if let Stage::Handoff(handoff) = &mut self.stage
-            && let Phase::Consulting(turn) = &mut handoff.phase
-        {
-            *turn = BotTurn::saying(id, clauses, 0, Then::Listen);
-        }
-        self.synthesize();
     }
 
     /// It rang too long, or it pressed no key.
     pub(super) fn seat_timed_out(&mut self) {
+        let Some(handoff) = &self.handoff else { return };
         self.outputs.push_back(Output::HangUpSeat);
-        self.next_seat(HandoffOutcome::NoAnswer);
+        for seat in handoff.seats() {
+            self.seat_failed(&seat, HandoffOutcome::NoAnswer, None);
+        }
     }
 
-    /// The caller has hung up: the seat is free at once.
-    pub(super) fn release_seat_for_gone_caller(&mut self) {
-        let outcome = match self.stage {
-            Stage::Handoff(_) => HandoffOutcome::CallerGone,
-            Stage::Bridged => HandoffOutcome::Accepted,
-            _ => return,
+    /// Tells the seat the summary again.
+    fn tell_seat(&mut self) {
+        self.timers.stop(Timer::SeatRepeat);
+        self.timers.set(Timer::SeatAccept, self.now + self.settings.seat_accept);
+        let clauses = self.summary();
+        self.speak_to_seat(clauses);
+    }
+
+    pub(super) fn repeat_seat_keys(&mut self) {
+        let clauses = self.settings.phrases.seat_keys.clone();
+        self.speak_to_seat(clauses);
+    }
+
+    /// The caller has hung up, or wants nobody any more: the seat is free at once.
+    pub(super) fn release_seat(&mut self, outcome: HandoffOutcome) {
+        if self.handoff.as_ref().is_some_and(|handoff| handoff.attempt().is_some()) {
+            self.outputs.push_back(Output::HangUpSeat);
+        }
+        if self.handoff.is_some() {
+            self.end_handoff(outcome);
+            self.outputs.push_back(Output::Queue(Wish::Leave));
+        } else if matches!(self.stage, Stage::Bridged { .. }) {
+            self.event(EventKind::HandoffEnded { outcome: HandoffOutcome::Accepted });
+            self.outputs.push_back(Output::Queue(Wish::Leave));
+            self.outputs.push_back(Output::HangUpSeat);
+        }
+    }
+
+    /// The caller would rather be called back than wait.
+    pub(super) fn stop_waiting(&mut self) {
+        if self.handoff.is_some() {
+            self.release_seat(HandoffOutcome::Withdrawn);
+            self.accept_callback();
+        }
+    }
+
+    /// Says where in the queue the caller is.
+    pub(super) fn tell_place(&mut self) {
+        let now = self.now;
+        let Some(handoff) = &mut self.handoff else { return };
+        let (place, first) = (handoff.place, handoff.told.is_none());
+        handoff.told = Some((place, now));
+        let waiting = handoff.attempt().is_none();
+        let phrases = self.settings.phrases.clone();
+        let minutes = place.expected.map(|wait| wait.as_secs().div_ceil(60).max(1));
+        let mut clauses = match (waiting, place.ahead, minutes) {
+            (false, ..) => phrases.seat_rings.clone(),
+            (_, 0, _) => phrases.queue_next.clone(),
+            (_, _, None) => phrases.queue_ahead.clone(),
+            (_, _, Some(_)) => phrases.queue_wait.clone(),
         };
-        self.event(EventKind::HandoffEnded { outcome });
+        for clause in &mut clauses {
+            *clause = clause.replace("{ahead}", &place.ahead.to_string());
+            *clause = clause.replace("{minutes}", &minutes.unwrap_or_default().to_string());
+        }
+        if first && waiting {
+            clauses.extend_from_slice(&phrases.queue_choice);
+        }
+        self.say(&clauses, Then::Listen);
+    }
+
+    fn is_time_to_tell_place(&self) -> bool {
+        let Some(handoff) = &self.handoff else { return false };
+        let due = match handoff.told {
+            None => self.comfort.quiet.is_some_and(|since| self.now.saturating_since(since) > PLACE_AFTER),
+            Some((place, at)) => {
+                let since = self.now.saturating_since(at);
+                since > PLACE_AGAIN || place.ahead != handoff.place.ahead && since > PLACE_AFTER
+            }
+        };
+        due && !self.held
+            && self.speaking.is_none()
+            && self.pending.is_none()
+            && self.listening.utterance().is_none()
+            && !self.is_asking()
     }
 
     /// The next frame for the seat: the caller, or the summary.
     pub(super) fn frame_for_seat(&mut self, caller: &Frame) -> Frame {
-        match &mut self.stage {
-            Stage::Bridged => *caller,
-            Stage::Handoff(handoff) => {
+        match (&self.stage, &mut self.handoff) {
+            (Stage::Bridged { .. }, _) => *caller,
+            (_, Some(handoff)) => {
                 handoff.turn_mut().and_then(|turn| turn.playout.pull()).unwrap_or(Frame::SILENCE)
             }
             _ => Frame::SILENCE,
         }
     }
 
-    fn dial(&mut self, reason: Reason, seat: usize) {
-        self.attempts += 1;
-        let attempt = self.attempts;
-        let target = self.settings.seats[seat].clone();
-        self.stage = Stage::Handoff(Box::new(Handoff { reason, seat, attempt, phase: Phase::Dialling }));
-        self.timers.set(Timer::SeatRing, self.now + self.settings.seat_ring);
-        self.event(EventKind::SeatDialled { seat: target.clone() });
-        self.outputs.push_back(Output::DialSeat { attempt, target });
+    /// Comfort audio for a waiting caller while nobody speaks: it fades when the caller does.
+    pub(super) fn comfort_frame(&mut self) -> Frame {
+        let quiet = self.handoff.as_ref().is_some_and(|handoff| handoff.announced)
+            && self.speaking.is_none()
+            && self.pending.is_none()
+            && self.listening.utterance().is_none();
+        if !quiet {
+            self.comfort.quiet = None;
+        } else if self.comfort.quiet.is_none() {
+            self.comfort.quiet = Some(self.now);
+        }
+        let since = self.comfort.quiet.map(|since| self.now.saturating_since(since));
+        let wanted = since.is_some_and(|since| since >= COMFORT_AFTER);
+        let before = self.comfort.level;
+        self.comfort.level = if wanted { (before + 1).min(COMFORT_FADE) } else { before.saturating_sub(1) };
+        let audio = &self.settings.comfort;
+        if audio.is_empty() || (before, self.comfort.level) == (0, 0) {
+            return Frame::SILENCE;
+        }
+        let (from, to) = (f32::from(before), f32::from(self.comfort.level));
+        let mut frame = Frame::SILENCE;
+        for (i, sample) in frame.0.iter_mut().enumerate() {
+            let gain = (from + (to - from) * i as f32 / FRAME as f32) / f32::from(COMFORT_FADE);
+            *sample = (f32::from(audio[(self.comfort.at + i) % audio.len()]) * gain) as i16;
+        }
+        self.comfort.at = (self.comfort.at + FRAME) % audio.len();
+        frame
     }
 
-    fn consult(&mut self, reason: Reason) {
-        self.timers.stop(Timer::SeatRing);
+    /// What the caller needs, by what is known of it.
+    fn need(&self, reason: Reason) -> Need {
+        let skill = self.settings.skills.get(reason.name()).or_else(|| self.settings.skills.get(&self.topic));
+        let mut said = self.history.iter().rev().filter(|said| said.who == Who::Caller);
+        let language = said.find_map(|said| Lang::of(&said.text)).unwrap_or(Lang::Zh).code();
+        Need { skill: skill.cloned(), language: language.to_owned(), urgency: urgency(reason), value: 0 }
+    }
+
+    fn announce_handoff(&mut self) {
+        let Some(handoff) = &mut self.handoff else { return };
+        if !std::mem::replace(&mut handoff.announced, true) {
+            let phrases = self.settings.phrases.clone();
+            self.say(&phrases.handing_over, Then::Listen);
+        }
+    }
+
+    fn dial(&mut self, attempt: u32, targets: Vec<Target>) {
+        let Some(handoff) = &mut self.handoff else { return };
+        let seats: Vec<String> = targets.iter().map(|target| target.seat.clone()).collect();
+        handoff.phase = Phase::Ringing { attempt, seats: seats.clone() };
+        self.timers.set(Timer::SeatRing, self.now + self.settings.seat_ring);
+        for seat in seats {
+            self.event(EventKind::SeatDialled { seat });
+        }
+        self.outputs.push_back(Output::DialSeat { attempt, targets });
+    }
+
+    fn consult(&mut self, attempt: u32, seat: String) {
+        self.stop_seat_timers();
         self.timers.set(Timer::SeatAccept, self.now + self.settings.seat_accept);
-        let summary = self.settings.mind.summarize(&self.history, reason, self.caller_number.as_deref());
-        let mut clauses = vec![summary.clone()];
-        clauses.extend_from_slice(&self.settings.phrases.seat_keys);
+        let clauses = self.summary();
+        let summary = clauses.first().cloned().unwrap_or_default();
         let id = self.next_turn();
-        if let Stage::Handoff(handoff) = &mut self.stage {
-            handoff.phase = Phase::Consulting(BotTurn::saying(id, clauses, 0, Then::Listen));
+        let turn = BotTurn::saying(id, clauses, 0, Then::Listen);
+        if let Some(handoff) = &mut self.handoff {
+            handoff.phase = Phase::Consulting { attempt, seat, turn, answered: Detector::new(SEAT_GREETING) };
         }
         self.event(EventKind::Consulting { summary });
         self.synthesize();
     }
 
-    fn next_seat(&mut self, outcome: HandoffOutcome) {
+    fn speak_to_seat(&mut self, clauses: Vec<String>) {
+        let id = self.next_turn();
+        if let Some(turn) = self.handoff.as_mut().and_then(|handoff| handoff.turn_mut()) {
+            turn.cancel();
+            *turn = BotTurn::saying(id, clauses, 0, Then::Listen);
+        }
+        self.synthesize();
+    }
+
+    /// The summary, then the question for a key.
+    fn summary(&self) -> Vec<String> {
+        let Some(handoff) = &self.handoff else { return Vec::new() };
+        let caller = self.caller_number.as_deref();
+        let mut clauses = vec![self.settings.mind.summarize(&self.history, handoff.reason, caller)];
+        clauses.extend_from_slice(&self.settings.phrases.seat_keys);
+        clauses
+    }
+
+    /// One seat of the offer will not come. The queue knows who is next.
+    fn seat_failed(&mut self, seat: &str, outcome: HandoffOutcome, code: Option<u16>) {
+        let Some(handoff) = &mut self.handoff else { return };
+        let Some(attempt) = handoff.attempt() else { return };
+        match &mut handoff.phase {
+            Phase::Ringing { seats, .. } => {
+                seats.retain(|other| other != seat);
+                if !seats.is_empty() {
+                    return self.report_seat(attempt, seat, outcome, code);
+                }
+            }
+            Phase::Consulting { turn, .. } => turn.cancel(),
+            _ => {}
+        }
+        handoff.phase = Phase::Queued;
+        self.stop_seat_timers();
+        self.report_seat(attempt, seat, outcome, code);
+        self.timers.set(Timer::Queue, self.now + QUEUE_PATIENCE);
+    }
+
+    fn report_seat(&mut self, attempt: u32, seat: &str, outcome: HandoffOutcome, code: Option<u16>) {
+        let seat = seat.to_owned();
+        self.event(EventKind::SeatFailed { seat: seat.clone(), outcome, code });
+        self.outputs.push_back(Output::Queue(Wish::Failed { attempt, seat, outcome }));
+    }
+
+    fn end_handoff(&mut self, outcome: HandoffOutcome) {
+        if let Some(mut handoff) = self.handoff.take() {
+            if let Some(turn) = handoff.turn_mut() {
+                turn.cancel();
+            }
+            self.stop_seat_timers();
+            self.timers.stop(Timer::Queue);
+            self.event(EventKind::HandoffEnded { outcome });
+        }
+    }
+
+    fn stop_seat_timers(&mut self) {
         for timer in [Timer::SeatRing, Timer::SeatAccept, Timer::SeatRepeat] {
             self.timers.stop(timer);
-        }
-        let Stage::Handoff(handoff) = &mut self.stage else { return };
-        if let Some(turn) = handoff.turn_mut() {
-            turn.cancel();
-        }
-        let (reason, seat) = (handoff.reason, handoff.seat + 1);
-        self.event(EventKind::HandoffEnded { outcome });
-        if seat < self.settings.seats.len() {
-            self.dial(reason, seat);
-        } else {
-            self.stage = Stage::Talking;
-            self.offer_callback();
-        }
-    }
-
-    fn offer_callback(&mut self) {
-        let phrases = self.settings.phrases.clone();
-        self.asking = Asking::Offer { misses: 0 };
-        self.say(&phrases.callback_offer, Then::Listen);
-    }
-
-    fn ask_phone(&mut self) {
-        self.asking = Asking::Phone { digits: String::new(), typed: String::new(), misses: 0 };
-        self.ask_again();
-    }
-
-    /// The spoken digits of the number so far.
-    fn phone_part(&mut self, part: &str) {
-        let Asking::Phone { digits, typed, .. } = &mut self.asking else { return };
-        typed.clear();
-        part.clone_into(digits);
-        let number = digits.clone();
-        match number.len().cmp(&MOBILE_DIGITS) {
-            Ordering::Equal => self.ask_time(number),
-            Ordering::Greater => {
-                digits.clear();
-                self.misunderstood_reply();
-            }
-            Ordering::Less => self.ask_again(),
-        }
-    }
-
-    pub(super) fn ask_time(&mut self, number: String) {
-        self.asking = Asking::Time { number };
-        self.ask_again();
-    }
-
-    fn book(&mut self, number: String, when: String) {
-        self.timers.set(Timer::CallbackStore, self.now + STORE_PATIENCE);
-        self.outputs.push_back(Output::BookCallback { number: number.clone(), when: when.clone() });
-        self.asking = Asking::Stored { number, when };
-    }
-
-    /// A caller who leaves when only the time was still open is called back all the same.
-    pub(super) fn book_for_gone_caller(&mut self) {
-        if let Asking::Time { number } = std::mem::replace(&mut self.asking, Asking::Nothing) {
-            self.outputs.push_back(Output::BookCallback { number: number.clone(), when: SOON.into() });
-            self.event(EventKind::CallbackBooked { number, when: SOON.into() });
-            self.ending.booked = true;
         }
     }
 }
 
-fn with_number(clauses: &[String], number: &str) -> Vec<String> {
-    let number = grouped(number);
-    clauses.iter().map(|clause| clause.replace("{number}", &number)).collect()
+fn urgency(reason: Reason) -> Urgency {
+    match reason {
+        Reason::Safety => Urgency::Safety,
+        Reason::Upset => Urgency::Upset,
+        _ => Urgency::Normal,
+    }
 }

@@ -195,12 +195,14 @@ impl Call {
     /// Has the mind think of the answer; gives the turn that knows what it answers.
     fn think(&mut self, mut turn: BotTurn, transcript: Transcript) -> BotTurn {
         let ask = Box::new(Ask {
+            voice: self.voice(&transcript),
             transcript,
             history: self.history.clone(),
             expect: self.expect(),
             clarified: self.clarified,
             caller: self.caller_number.clone(),
             core_asks: self.is_asking(),
+            waiting: self.handoff.is_some(),
             memory: self.memory.clone(),
             used: self.used.clone(),
             round: 0,
@@ -356,10 +358,14 @@ impl Call {
         }
         let Some(utterance) = self.listening.utterance() else { return };
         let Some(transcript) = &utterance.transcript else { return };
+        let mut words = endpointing::read(&format!("{}{}", self.carried, transcript.text), self.expect());
+        // The mind, which has heard the words already, knows best whether they answer its question (第一家).
+        let speculated = self.pending.as_ref().filter(|pending| pending.hearing == utterance.id);
+        words.reply |= speculated.and_then(|p| p.turn.decision.as_ref()).is_some_and(|d| d.answered);
         let signs = Signs {
             silence: self.now.saturating_since(utterance.last_speech),
             voice: self.listening.voice(),
-            words: endpointing::read(&format!("{}{}", self.carried, transcript.text), self.expect()),
+            words,
             confidence: transcript.confidence,
             contour: utterance.contour(),
             usual_pause: self.listening.usual_pause(),

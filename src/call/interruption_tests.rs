@@ -149,10 +149,9 @@ fn a_rejected_interruption_resumes_at_the_word_and_loses_none() {
 
 #[test]
 fn the_same_filler_is_never_said_twice_in_a_row() {
-    let phrases = Phrases { thinking: vec!["稍等。".into()], ..(*settings(&[]).phrases).clone() };
-    let only_one =
-        Settings { phrases: Arc::new(phrases), thinking: Duration::from_secs(30), ..settings(&[]) };
-    let mut rig = Rig::with(only_one, None, true);
+    let phrases = Phrases { thinking: vec!["稍等。".into()], ..(*settings().phrases).clone() };
+    let only_one = Settings { phrases: Arc::new(phrases), thinking: Duration::from_secs(30), ..settings() };
+    let mut rig = Rig::with(only_one, &[], None, true);
     rig.listen();
     rig.mind_delay = Duration::from_secs(15);
     let fillers =
@@ -169,7 +168,7 @@ fn the_same_filler_is_never_said_twice_in_a_row() {
 
 #[test]
 fn a_stray_key_after_a_whole_number_asks_for_nobody() {
-    let mut rig = Rig::with(settings(&[]), None, true);
+    let mut rig = Rig::with(settings(), &[], None, true);
     rig.listen();
     rig.press("0");
     rig.listen();
@@ -202,7 +201,7 @@ impl Babble {
 
 #[test]
 fn a_speakerphone_does_not_interrupt_itself_once_it_is_known() {
-    let mut rig = Rig::with(settings(&[]), None, false);
+    let mut rig = Rig::with(settings(), &[], None, false);
     let mut babble = Babble(1);
     let voice: Vec<Frame> = (0..400).map(|at| babble.frame(at)).collect();
     let mut flying = VecDeque::from(vec![Frame::SILENCE; 6]);

@@ -8,6 +8,7 @@ use crate::asr::{self, Purpose, Transcript};
 use crate::clock::Time;
 use crate::dialogue::{Ask, Thought};
 use crate::media::Frame;
+use crate::seat::{News, Target, Wish};
 use crate::tools::{self, Use};
 use crate::tts::Piece;
 
@@ -68,7 +69,9 @@ pub enum Input {
         /// What came of it.
         outcome: tools::Outcome,
     },
-    /// News of the seat that was dialled.
+    /// The answer to [`Output::Queue`].
+    Queue(News),
+    /// News of the seats that were dialled.
     Seat {
         /// Which attempt.
         attempt: u32,
@@ -97,12 +100,22 @@ pub enum Input {
 }
 
 /// News of a seat that was dialled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SeatNews {
-    /// It answered; audio flows.
-    Answered,
-    /// It did not come to that.
-    Failed(HandoffOutcome),
+    /// This seat answered, and the others were cancelled; audio flows.
+    Answered {
+        /// Its name.
+        seat: String,
+    },
+    /// This seat did not answer, or a machine answered for it.
+    Failed {
+        /// Its name.
+        seat: String,
+        /// Why not.
+        outcome: HandoffOutcome,
+        /// The SIP status behind it, if there was one.
+        code: Option<u16>,
+    },
     /// It hung up after answering.
     Gone,
 }
@@ -172,15 +185,24 @@ pub enum Output {
         /// Set when it is no longer wanted.
         cancelled: Arc<AtomicBool>,
     },
-    /// Dial a seat.
+    /// Tell the queue.
+    Queue(Wish),
+    /// Dial these seats; the first that answers stays, the others are cancelled.
     DialSeat {
         /// Comes back with the news.
         attempt: u32,
-        /// SIP URI from the configuration.
-        target: String,
+        /// Addresses from the configuration.
+        targets: Vec<Target>,
     },
-    /// Cancel or hang up the seat.
+    /// Cancel or hang up the seats that were dialled.
     HangUpSeat,
+    /// Press a key towards this leg.
+    Press {
+        /// Whose telephone gets it.
+        leg: LegId,
+        /// The key.
+        digit: char,
+    },
     /// Store a promised call-back.
     BookCallback {
         /// Digits.

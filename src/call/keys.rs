@@ -3,13 +3,13 @@
 //! A key acts at once and cuts the bot short, but for two things that it waits for: the end of what may not be interrupted, and
 //! the store's word on a call-back. While a number is asked for, digits gather: a whole number needs no more, `#` ends one of
 //! fewer digits, `*` clears it, and after [`PATIENCE`] without a key the rest is asked for. Otherwise `0` asks for a person,
-//! and `1` and `2` answer a yes/no question.
+//! `1` and `2` answer a yes/no question, and `*` asks for a call-back while a person is waited for.
 
 use std::time::Duration;
 
+use super::asking::{Asking, MOBILE_DIGITS};
 use super::barge_in::Because;
 use super::event::EventKind;
-use super::handoff::{Asking, MOBILE_DIGITS};
 use super::timers::Timer;
 use super::turn::BotTurn;
 use super::{Call, Stage};
@@ -45,6 +45,7 @@ impl Call {
 
     fn keys_wait(&self) -> bool {
         !matches!(self.stage, Stage::Talking)
+            || self.is_being_joined()
             || matches!(self.asking, Asking::Stored { .. })
             || self.speaking.as_ref().is_some_and(BotTurn::is_protected)
     }
@@ -92,6 +93,10 @@ impl Call {
             (Asking::Phone { .. }, _) => {}
             // More keys of the number that is whole already.
             (_, '0'..='9') if self.number_typed.is_some_and(|at| self.now.saturating_since(at) < STRAY) => {}
+            (_, '*') if self.handoff.is_some() => {
+                self.yield_to_key();
+                self.stop_waiting();
+            }
             (_, '0') => {
                 self.yield_to_key();
                 self.start_handoff(Reason::KeyZero);

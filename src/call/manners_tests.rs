@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::event::{Disposition, EventKind, LegId};
 use super::rig::Rig;
-use super::{Input, Output, SeatNews};
+use super::{Input, Output};
 use crate::clock::Time;
-use crate::dialogue::{Act, Decision, Expect, Reason, Thought, Tier};
+use crate::dialogue::{Act, Decision, Reason, Thought};
 use crate::media::{FRAME, Frame};
 
 /// A caller who has said nothing until a person was offered.
@@ -83,17 +83,7 @@ fn decided_while_paused(seats: &[&str], act: Act) -> Rig {
     let turn = started.expect("the bot answers");
     rig.say("", 200);
     assert!(rig.has(|k| matches!(k, EventKind::BargeInStarted { .. })), "{:#?}", rig.events);
-    let (sources, topic) = (vec![], "test".into());
-    let decision = Decision {
-        act,
-        confidence: 0.9,
-        sources,
-        tier: Tier::Light,
-        topic,
-        withheld: Vec::new(),
-        expect: Expect::Open,
-        memory: None,
-    };
+    let decision = Decision::new(act, 0.9, "test");
     rig.input(Input::Thought { turn, thought: Thought::Decided(decision) });
     rig
 }
@@ -113,7 +103,7 @@ fn a_handoff_decided_while_the_bot_is_paused_is_still_announced_and_bridged() {
     rig.wait(6000);
     assert!(rig.last_said().ends_with("正在转接。"), "{:#?}", rig.events);
     rig.seat_on = true;
-    rig.input(Input::Seat { attempt: 1, news: SeatNews::Answered });
+    rig.seat_answers(1);
     rig.input(Input::Dtmf { leg: LegId::Seat, digit: '1' });
     rig.wait(200);
     assert!(rig.has(|k| matches!(k, EventKind::Bridged)), "the caller would wait for ever");
@@ -121,7 +111,7 @@ fn a_handoff_decided_while_the_bot_is_paused_is_still_announced_and_bridged() {
 
 /// A caller whose number the network did not give, while it is being asked for.
 fn asked_for_a_number() -> Rig {
-    let mut rig = Rig::with(super::rig::settings(&[]), None, true);
+    let mut rig = Rig::with(super::rig::settings(), &[], None, true);
     rig.listen();
     rig.press("0");
     rig.listen();

@@ -6,8 +6,10 @@
 //! Every turn of the bot has a number. What arrives for a turn that is no longer wanted is dropped on arrival, so nothing
 //! ever waits for a cancellation.
 
+mod asking;
 pub mod barge_in;
 pub mod endpointing;
+pub mod errand;
 pub mod event;
 mod filler;
 mod handoff;
@@ -31,16 +33,21 @@ pub mod timers;
 mod tools;
 #[cfg(test)]
 mod tools_tests;
+#[cfg(test)]
+mod transfer_walk_tests;
 pub mod turn;
+mod voice;
 #[cfg(test)]
 mod walk_tests;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use self::event::{Disposition, Event, EventKind, LegId, TurnId};
+use self::asking::Asking;
+use self::errand::{Errand, Waiting};
+use self::event::{Disposition, Event, EventKind, HandoffOutcome, LegId, TurnId};
 use self::filler::Fillers;
-use self::handoff::{Asking, Handoff};
+use self::handoff::{Comfort, Handoff};
 use self::hear::Pending;
 pub use self::io::{ClauseId, HearingId, Input, Output, SeatNews};
 use self::listening::Listening;
@@ -102,8 +109,13 @@ pub struct Call {
     last_turn: u32,
     prompts: usize,
     held: bool,
-    comfort_at: usize,
-    attempts: u32,
+    /// A seat is being brought in; the caller waits, and may go on talking with the bot.
+    handoff: Option<Box<Handoff>>,
+    comfort: Comfort,
+    /// Topic of the last decision.
+    topic: String,
+    /// What a call that we placed is for, until whoever answered is known to be a person.
+    errand: Option<Box<Waiting>>,
     /// Turns in a row that came to nothing because the mind or the voice failed.
     stalled: u8,
     ending: Ending,
@@ -113,10 +125,11 @@ pub struct Call {
 enum Stage {
     /// Caller and bot talk.
     Talking,
-    /// A seat is being brought in; the caller waits.
-    Handoff(Box<Handoff>),
     /// Caller and seat talk.
-    Bridged,
+    Bridged {
+        /// The offer by which the seat came.
+        attempt: u32,
+    },
     /// Nothing more follows.
     Over,
 }
@@ -128,13 +141,12 @@ struct Ending {
     transferred: bool,
     booked: bool,
     spoke: bool,
+    /// The words were left with a machine.
+    message: bool,
 }
 
 impl Call {
-    /// A call that is answered now: it begins with the notice and the greeting.
-    ///
-    /// `caller_number` is what the network gave, if it is a telephone number.
-    pub fn new(
+    fn begin(
         settings: Settings,
         vad: Box<dyn VoiceActivity>,
         caller_number: Option<String>,
@@ -170,13 +182,42 @@ impl Call {
             last_turn: 0,
             prompts: 0,
             held: false,
-            comfort_at: 0,
-            attempts: 0,
+            handoff: None,
+            comfort: Comfort::default(),
+            topic: String::new(),
+            errand: None,
             stalled: 0,
             ending: Ending::default(),
         };
         call.event(EventKind::Answered);
+        call
+    }
+
+    /// A call that is answered now: it begins with the notice and the greeting.
+    ///
+    /// `caller_number` is what the network gave, if it is a telephone number.
+    pub fn new(
+        settings: Settings,
+        vad: Box<dyn VoiceActivity>,
+        caller_number: Option<String>,
+        now: Time,
+    ) -> Self {
+        let mut call = Self::begin(settings, vad, caller_number, now);
         call.greet();
+        call
+    }
+
+    /// A call that we placed and somebody answers now: once it is known to be a person, it begins with the notice and what it is
+    /// for.
+    pub fn placed(
+        settings: Settings,
+        vad: Box<dyn VoiceActivity>,
+        number: String,
+        errand: Errand,
+        now: Time,
+    ) -> Self {
+        let mut call = Self::begin(settings, vad, Some(number), now);
+        call.errand = Some(Box::new(Waiting::new(errand)));
         call
     }
 
@@ -199,6 +240,7 @@ impl Call {
             Input::Thought { turn, thought } => self.thought(turn, thought),
             Input::Speech { id, piece } => self.speech(id, piece),
             Input::ToolDone { turn, what, outcome } => self.tool_done(turn, what, outcome),
+            Input::Queue(news) => self.queue(news),
             Input::Seat { attempt, news } => self.seat(attempt, news),
             Input::CallbackStored { result } => self.callback_stored(result),
             Input::CallerGone { dead_line } => self.caller_gone(dead_line),
@@ -218,8 +260,13 @@ impl Call {
     }
 
     fn tick(&mut self, caller: &Frame, seat: Option<&Frame>) {
-        if matches!(self.stage, Stage::Talking) && !self.held {
+        if self.errand.is_some() {
+            self.find_out_who_answers(caller);
+        } else if matches!(self.stage, Stage::Talking) && !self.held && !self.is_being_joined() {
             self.listen(caller);
+        }
+        if let Some(seat) = seat {
+            self.listen_to_seat(seat);
         }
         self.expire_timers();
         self.finish_turn();
@@ -231,7 +278,7 @@ impl Call {
             return;
         }
         let to_caller = match (&self.stage, seat) {
-            (Stage::Bridged, Some(seat)) => *seat,
+            (Stage::Bridged { .. }, Some(seat)) => *seat,
             _ => self.frame_for_caller(),
         };
         self.echo.play(&to_caller);
@@ -250,6 +297,7 @@ impl Call {
                     Timer::Stalled => self.stalled(),
                     Timer::Filler => self.prepare_filler(),
                     Timer::Keys => self.keys_ended(),
+                    Timer::Queue => self.queue_timed_out(),
                     Timer::SeatRing | Timer::SeatAccept => self.seat_timed_out(),
                     Timer::SeatRepeat => self.repeat_seat_keys(),
                     Timer::CallbackStore => {
@@ -269,6 +317,8 @@ impl Call {
             self.timers.stop(Timer::Keys);
         }
         let quiet = matches!(self.stage, Stage::Talking)
+            && self.handoff.is_none()
+            && self.errand.is_none()
             && !self.held
             && self.speaking.is_none()
             && self.pending.is_none()
@@ -276,6 +326,11 @@ impl Call {
             && !self.timers.is_set(Timer::Keys)
             && !self.timers.is_set(Timer::CallbackStore);
         self.run_timer_while(quiet, Timer::NoInput, self.settings.no_input);
+    }
+
+    /// A seat has accepted: what the bot is saying is played out, and nobody listens.
+    fn is_being_joined(&self) -> bool {
+        self.handoff.as_ref().is_some_and(|handoff| handoff.is_accepted())
     }
 
     fn run_timer_while(&mut self, condition: bool, timer: Timer, length: Duration) {
@@ -290,8 +345,14 @@ impl Call {
         self.event(EventKind::Dtmf { leg, digit });
         match (leg, &self.stage) {
             (LegId::Caller, Stage::Talking) => self.caller_key(digit),
-            (LegId::Seat, Stage::Handoff(_)) => self.seat_key(digit),
-            _ => {}
+            (LegId::Seat, Stage::Talking) => self.seat_key(digit),
+            (LegId::Caller, Stage::Bridged { .. }) => {
+                self.outputs.push_back(Output::Press { leg: LegId::Seat, digit });
+            }
+            (LegId::Seat, Stage::Bridged { .. }) => {
+                self.outputs.push_back(Output::Press { leg: LegId::Caller, digit });
+            }
+            (_, Stage::Over) => {}
         }
     }
 
@@ -309,7 +370,6 @@ impl Call {
     }
 
     fn caller_gone(&mut self, dead_line: bool) {
-        self.release_seat_for_gone_caller();
         self.book_for_gone_caller();
         let silent = dead_line && !self.ending.spoke;
         self.end(silent.then_some(Disposition::Silent));
@@ -322,12 +382,11 @@ impl Call {
         }
         self.drop_pending();
         self.cut_turn();
-        if matches!(self.stage, Stage::Handoff(_) | Stage::Bridged) {
-            self.outputs.push_back(Output::HangUpSeat);
-        }
+        self.release_seat(HandoffOutcome::CallerGone);
         let happened = match &self.ending {
             e if e.transferred => Disposition::Transferred,
             e if e.booked => Disposition::Callback,
+            e if e.message => Disposition::Machine,
             e if e.answered => Disposition::Contained,
             _ => Disposition::Abandoned,
         };

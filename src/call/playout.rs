@@ -46,6 +46,13 @@ impl Playout {
         self.marks.push(Mark { end: self.samples.len(), clause, chars });
     }
 
+    /// Drops the audio of all clauses but the first `clauses`.
+    pub fn truncate(&mut self, clauses: usize) {
+        self.marks.retain(|mark| mark.clause < clauses);
+        self.samples.truncate(self.marks.last().map_or(0, |mark| mark.end).max(self.cursor));
+        self.complete = self.complete.min(clauses);
+    }
+
     /// The audio of one more clause is complete.
     pub fn clause_complete(&mut self) {
         self.complete += 1;

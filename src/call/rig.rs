@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::endpointing::{Endpointing, Model};
+use super::event::HandoffOutcome;
 use super::event::{Disposition, EventKind, LegId};
 use super::listening::Hearing;
 use super::settings::BargeIn;
-use super::{Call, Input, Lexicon, Output, Phrases, Settings, VoiceActivity};
+use super::{Call, Input, Lexicon, Output, Phrases, SeatNews, Settings, VoiceActivity};
 use crate::asr::{self, Transcript};
 use crate::clock::Time;
-use crate::dialogue::{Act, Ask, Decision, Expect, Mind, Reason, Said, Thought, Tier, Who};
+use crate::dialogue::{Act, Ask, Decision, Expect, Mind, Reason, Said, Thought, Who};
 use crate::media::{FRAME, FRAME_TIME, Frame};
+use crate::seat::Profile;
+use crate::seat::queue::{Queue, Rules};
 use crate::tools::{Outcome, Use};
 use crate::tts::Piece;
 
@@ -78,21 +81,17 @@ impl Mind for Scripted {
             Act::Clarify => sink(Thought::Clause("您是想问什么？".into())),
             _ => {}
         }
-        sink(Thought::Decided(Decision {
-            act,
-            confidence: 0.9,
-            sources: vec![],
-            tier: Tier::Light,
-            topic: if text == "等一下" { "smalltalk" } else { "test" }.into(),
-            withheld: Vec::new(),
-            expect: Expect::Open,
-            memory: None,
-        }));
+        let topic = if text == "等一下" { "smalltalk" } else { "test" };
+        let answered = text.starts_with("第一家");
+        sink(Thought::Decided(Decision { answered, ..Decision::new(act, 0.9, topic) }));
     }
     fn summarize(&self, history: &[Said], _: Reason, _: Option<&str>) -> String {
         history.iter().filter(|s| s.who == Who::Caller).map(|s| s.text.as_str()).collect()
     }
 }
+
+/// The only call of the queue.
+const CALL: &str = "call";
 
 /// A use of the only tool there is.
 pub(super) fn lookup(plate: &str) -> Use {
@@ -104,7 +103,7 @@ fn one(text: &str) -> Vec<String> {
     vec![text.into()]
 }
 
-pub(super) fn settings(seats: &[&str]) -> Settings {
+pub(super) fn settings() -> Settings {
     Settings {
         hearing: Hearing::default(),
         endpointing: Endpointing { model: Model::plain(), ..Endpointing::default() },
@@ -112,7 +111,7 @@ pub(super) fn settings(seats: &[&str]) -> Settings {
         barge_in: BargeIn::default(),
         no_input: Duration::from_secs(7),
         in_flight: Duration::from_millis(60),
-        seats: seats.iter().map(ToString::to_string).collect(),
+        skills: Arc::default(),
         seat_ring: Duration::from_secs(20),
         seat_accept: Duration::from_secs(30),
         thinking: Duration::from_secs(5),
@@ -123,6 +122,12 @@ pub(super) fn settings(seats: &[&str]) -> Settings {
             offer_person: one("要转人工吗？"),
             thinking: vec!["稍等。".into(), "我查查。".into()],
             handing_over: one("正在转接。"),
+            queue_next: one("您是下一位。"),
+            queue_ahead: one("前面{ahead}位。"),
+            queue_wait: one("前面{ahead}位，{minutes}分钟。"),
+            queue_choice: one("可以接着问。"),
+            seat_rings: one("正在接通。"),
+            out_of_hours: one("{opens}上班，要回电吗？"),
             callback_offer: one("要回电吗？"),
             callback_same_number: one("打{number}吗？"),
             ask_phone: one("号码是多少？"),
@@ -152,6 +157,9 @@ pub(super) fn sung(amplitude: i16) -> Frame {
 /// A call, its scripted surroundings and everything that came out of it.
 pub(super) struct Rig {
     pub(super) call: Call,
+    pub(super) queue: Queue,
+    /// The seats of each offer, by its number.
+    pub(super) dialled: Vec<(u32, String)>,
     pub(super) now: Time,
     /// What the recogniser will hear in the coming utterances.
     pub(super) words: HashMap<u32, String>,
@@ -172,13 +180,15 @@ pub(super) struct Rig {
 
 impl Rig {
     pub(super) fn new(seats: &[&str]) -> Self {
-        Self::with(settings(seats), Some("13800138000"), true)
+        Self::with(settings(), seats, Some("13800138000"), true)
     }
 
-    pub(super) fn with(settings: Settings, number: Option<&str>, tts_works: bool) -> Self {
+    pub(super) fn with(settings: Settings, seats: &[&str], number: Option<&str>, tts_works: bool) -> Self {
         let call = Call::new(settings, Box::new(Loudness), number.map(Into::into), Time::ZERO);
         let mut rig = Self {
             call,
+            queue: Queue::new(seats.iter().map(|uri| Profile::plain(uri)).collect(), Rules::default()),
+            dialled: Vec::new(),
             now: Time::ZERO,
             words: HashMap::new(),
             said: 0,
@@ -246,6 +256,14 @@ impl Rig {
                     let result = if self.store_works { Ok(()) } else { Err("disk full".into()) };
                     self.late.push_back((self.now, Input::CallbackStored { result }));
                 }
+                Output::Queue(wish) => {
+                    self.queue.wish(self.now, CALL, wish.clone());
+                    self.hear_queue();
+                }
+                Output::DialSeat { attempt, targets } => {
+                    let seats = targets.iter().map(|target| (*attempt, target.seat.clone()));
+                    self.dialled.extend(seats);
+                }
                 Output::HangUpSeat => self.seat_on = false,
                 _ => {}
             }
@@ -260,10 +278,34 @@ impl Rig {
         }
     }
 
+    /// The queue's news reach the call.
+    fn hear_queue(&mut self) {
+        while let Some((_, news)) = self.queue.poll() {
+            self.late.push_back((self.now, Input::Queue(news)));
+        }
+    }
+
+    fn seat_of(&self, attempt: u32) -> String {
+        let seat = self.dialled.iter().find(|(offer, _)| *offer == attempt);
+        seat.map(|(_, seat)| seat.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn seat_answers(&mut self, attempt: u32) {
+        let seat = self.seat_of(attempt);
+        self.input(Input::Seat { attempt, news: SeatNews::Answered { seat } });
+    }
+
+    pub(super) fn seat_fails(&mut self, attempt: u32, outcome: HandoffOutcome) {
+        let seat = self.seat_of(attempt);
+        self.input(Input::Seat { attempt, news: SeatNews::Failed { seat, outcome, code: None } });
+    }
+
     pub(super) fn ticks(&mut self, voiced: bool, time: Duration) {
         let frame = if voiced { sung(500) } else { Frame::SILENCE };
         for _ in 0..time.as_millis() / FRAME_TIME.as_millis() {
             self.now = self.now + FRAME_TIME;
+            self.queue.tick(self.now);
+            self.hear_queue();
             let seat = self.seat_on.then_some(Frame([300; FRAME]));
             self.input(Input::Tick { caller: frame, seat });
         }

@@ -1,5 +1,6 @@
 //! What a tenant can choose about a call.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +23,8 @@ pub struct Settings {
     pub no_input: Duration,
     /// Audio that has left but has not yet been heard: packetisation, network, the far end's jitter buffer.
     pub in_flight: Duration,
-    /// Seats by SIP URI, in the order in which they are tried.
-    pub seats: Vec<String>,
+    /// The skill that a seat needs, by reason of the handoff or topic of the call.
+    pub skills: Arc<BTreeMap<String, String>>,
     /// How long a seat may ring.
     pub seat_ring: Duration,
     /// How long a seat may take to press a key after the summary began.
@@ -80,6 +81,18 @@ pub struct Phrases {
     pub thinking: Vec<String>,
     /// A seat is being sought.
     pub handing_over: Vec<String>,
+    /// Nobody is free, and the caller is the next.
+    pub queue_next: Vec<String>,
+    /// So many are `{ahead}`.
+    pub queue_ahead: Vec<String>,
+    /// So many are `{ahead}`, and it will take `{minutes}`.
+    pub queue_wait: Vec<String>,
+    /// What the caller can do meanwhile.
+    pub queue_choice: Vec<String>,
+    /// A seat is being called.
+    pub seat_rings: Vec<String>,
+    /// Nobody is there before `{opens}`: a call-back is offered (a yes/no question).
+    pub out_of_hours: Vec<String>,
     /// No seat can be had: a call-back is offered (a yes/no question).
     pub callback_offer: Vec<String>,
     /// Asks whether the number that is calling shall be called back; `{number}` is replaced.

@@ -1,13 +1,13 @@
 //! Speaking to the caller: one turn at a time, what it came to, and the frame that leaves.
 
+use super::asking::Asking;
 use super::event::EventKind;
-use super::handoff::Asking;
 use super::io::{ClauseId, Output};
 use super::turn::{BotTurn, Rest, Then};
 use super::{Call, Stage};
 use crate::call::event::{Disposition, TurnId};
 use crate::dialogue::{Act, Reason, Said, Thought, Who};
-use crate::media::{FRAME, Frame};
+use crate::media::Frame;
 use crate::tts::Piece;
 
 /// The topic of greetings, thanks and the like.
@@ -52,6 +52,7 @@ impl Call {
             return;
         };
         match thought {
+            _ if turn.is_ended() => return,
             Thought::Clause(clause) => turn.add_clause(now, clause),
             Thought::Decided(decision) => {
                 if !matches!(decision.act, Act::Use { .. }) {
@@ -86,21 +87,22 @@ impl Call {
         if self.held {
             return Frame::SILENCE;
         }
-        if let Some(frame) = self.filler_frame() {
+        if let Some(frame) = self.filler_frame().or_else(|| self.speech_frame()) {
+            self.comfort.stop();
             return frame;
         }
-        if let Some(turn) = &mut self.speaking {
-            if let Some(frame) = turn.playout.pull() {
-                if turn.began.is_none() {
-                    turn.began = Some(self.now);
-                    let (turn, timings) = (turn.id, turn.timings(self.now));
-                    self.event(EventKind::BotStarted { turn, timings });
-                }
-                return frame;
-            }
-            return Frame::SILENCE;
+        self.comfort_frame()
+    }
+
+    fn speech_frame(&mut self) -> Option<Frame> {
+        let turn = self.speaking.as_mut()?;
+        let frame = turn.playout.pull()?;
+        if turn.began.is_none() {
+            turn.began = Some(self.now);
+            let (turn, timings) = (turn.id, turn.timings(self.now));
+            self.event(EventKind::BotStarted { turn, timings });
         }
-        if matches!(self.stage, Stage::Handoff(_)) { self.comfort() } else { Frame::SILENCE }
+        Some(frame)
     }
 
     /// Ends the turn being spoken when all of it has been played.
@@ -108,11 +110,15 @@ impl Call {
         if !self.speaking.as_ref().is_some_and(BotTurn::is_over) || self.barging_in {
             return;
         }
+        // The turn that decided on a handoff says what comes of it, as soon as the queue has told.
+        if self.speaking.as_ref().is_some_and(BotTurn::is_silent) && self.is_to_be_announced() {
+            return;
+        }
         let Some(turn) = self.speaking.take() else { return };
         self.stalled = 0;
         self.remember(&turn, false);
         if turn.then == Then::HangUp {
-            let silent = !self.ending.spoke && !self.ending.answered;
+            let silent = !self.ending.spoke && !self.ending.answered && !self.ending.message;
             self.end(silent.then_some(Disposition::Silent));
         }
     }
@@ -181,7 +187,8 @@ impl Call {
         let phrases = self.settings.phrases.clone();
         match self.stalled {
             _ if hang_up => self.end(None),
-            _ if !matches!(self.stage, Stage::Talking) => {}
+            // Whoever waits for a person is not let go because the machine fails.
+            _ if self.handoff.is_some() || !matches!(self.stage, Stage::Talking) => {}
             1 => self.say(&phrases.apology, Then::Listen),
             2 => self.start_handoff(Reason::Broken),
             _ => self.end(Some(Disposition::Failed)),
@@ -195,6 +202,7 @@ impl Call {
             return;
         };
         let small_talk = decision.topic == SMALL_TALK;
+        self.topic.clone_from(&decision.topic);
         if let Some(memory) = decision.memory {
             self.memory = *memory;
         }
@@ -209,6 +217,7 @@ impl Call {
             sources: decision.sources,
             tier: decision.tier,
             topic: decision.topic,
+            why: Box::new(decision.why),
         });
         // A caller who says what it is about is served; the offer of a person was for one who says nothing.
         if self.asking == Asking::Person && matches!(decision.act, Act::Answer | Act::Clarify | Act::Goodbye)
@@ -244,15 +253,18 @@ impl Call {
             Act::Ignore => self.go_on_after_nothing(),
             Act::Use { tools, waiting } => self.use_tools(tools, waiting),
             Act::Continue => self.go_on(),
+            Act::StopWaiting => self.stop_waiting(),
+            Act::Place => self.tell_place(),
             reply @ (Act::Yes | Act::No | Act::Phone(_) | Act::PhonePart(_) | Act::When(_)) => {
                 self.reply(reply);
             }
         }
-        if self.speaking.as_ref().is_some_and(BotTurn::is_silent) {
+        if self.speaking.as_ref().is_some_and(BotTurn::is_silent) && !self.is_to_be_announced() {
             self.drop_filler();
             self.speaking = None;
             // Whoever was told to wait a moment must hear something.
-            if self.fillers.announced(turn) && matches!(self.stage, Stage::Talking) {
+            if self.fillers.announced(turn) && matches!(self.stage, Stage::Talking) && self.handoff.is_none()
+            {
                 self.prompt_silent_caller();
             }
         }
@@ -282,22 +294,7 @@ impl Call {
 
     /// Every turn that is alive: spoken, speculated, and told to the seat.
     fn turns(&mut self) -> impl Iterator<Item = &mut BotTurn> {
-        let seat = match &mut self.stage {
-            Stage::Handoff(handoff) => handoff.turn_mut(),
-            _ => None,
-        };
+        let seat = self.handoff.as_mut().and_then(|handoff| handoff.turn_mut());
         self.speaking.as_mut().into_iter().chain(self.pending.as_mut().map(|p| &mut p.turn)).chain(seat)
-    }
-
-    fn comfort(&mut self) -> Frame {
-        let loop_ = &self.settings.comfort;
-        let mut frame = Frame::SILENCE;
-        if !loop_.is_empty() {
-            for (i, sample) in frame.0.iter_mut().enumerate() {
-                *sample = loop_[(self.comfort_at + i) % loop_.len()];
-            }
-            self.comfort_at = (self.comfort_at + FRAME) % loop_.len();
-        }
-        frame
     }
 }

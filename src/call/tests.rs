@@ -130,7 +130,7 @@ fn a_request_for_a_person_is_bridged_after_the_seat_accepts() {
     assert!(rig.outputs.iter().any(|o| matches!(o, Output::DialSeat { attempt: 1, .. })), "{:?}", rig.events);
     assert_eq!(rig.to_caller.last(), Some(&Frame([7; FRAME])), "the caller hears comfort audio");
     rig.seat_on = true;
-    rig.input(Input::Seat { attempt: 1, news: SeatNews::Answered });
+    rig.seat_answers(1);
     rig.wait(3000);
     assert!(rig.to_seat.iter().any(|f| f.0[0] >= 1000), "the seat hears the summary");
     assert!(rig.has(|k| matches!(k, EventKind::Consulting { summary } if summary.contains("空调坏了"))));
@@ -147,16 +147,16 @@ fn a_request_for_a_person_is_bridged_after_the_seat_accepts() {
 
 #[test]
 fn a_busy_seat_leads_to_the_next_and_then_to_a_stored_call_back() {
-    let mut rig = Rig::with(settings(&["sip:one", "sip:two"]), None, true);
+    let mut rig = Rig::with(settings(), &["sip:one", "sip:two"], None, true);
     rig.listen();
     rig.input(Input::Dtmf { leg: LegId::Caller, digit: '0' });
     rig.wait(500);
-    rig.input(Input::Seat { attempt: 1, news: SeatNews::Failed(HandoffOutcome::Busy) });
+    rig.seat_fails(1, HandoffOutcome::Busy);
     rig.wait(500);
     assert!(rig.outputs.iter().any(|o| matches!(o, Output::DialSeat { attempt: 2, .. })));
-    rig.input(Input::Seat { attempt: 1, news: SeatNews::Answered });
+    rig.seat_answers(1);
     assert!(!rig.has(|k| matches!(k, EventKind::Consulting { .. })), "late news of an old attempt");
-    rig.input(Input::Seat { attempt: 2, news: SeatNews::Failed(HandoffOutcome::NoAnswer) });
+    rig.seat_fails(2, HandoffOutcome::NoAnswer);
     rig.listen();
     rig.say("好", 400);
     rig.listen();
@@ -229,7 +229,7 @@ fn a_seat_that_leaves_the_bridge_gives_the_caller_back_to_the_bot() {
     rig.say("转人工", 700);
     rig.wait(2500);
     rig.seat_on = true;
-    rig.input(Input::Seat { attempt: 1, news: SeatNews::Answered });
+    rig.seat_answers(1);
     rig.input(Input::Dtmf { leg: LegId::Seat, digit: '1' });
     rig.wait(500);
     rig.seat_on = false;
@@ -248,7 +248,7 @@ fn a_seat_that_presses_no_key_is_given_up() {
     rig.say("转人工", 700);
     rig.wait(1000);
     rig.seat_on = true;
-    rig.input(Input::Seat { attempt: 1, news: SeatNews::Answered });
+    rig.seat_answers(1);
     rig.wait(31_000);
     assert!(rig.has(|k| matches!(k, EventKind::HandoffEnded { outcome: HandoffOutcome::NoAnswer })));
     assert!(rig.outputs.iter().any(|o| matches!(o, Output::HangUpSeat)));
@@ -276,14 +276,14 @@ fn a_silent_caller_is_prompted_offered_a_person_and_then_let_go() {
 
 #[test]
 fn a_dead_voice_never_leaves_an_open_silent_line() {
-    let mut rig = Rig::with(settings(&["sip:seat"]), None, false);
+    let mut rig = Rig::with(settings(), &["sip:seat"], None, false);
     rig.wait(12_000);
     assert!(
         rig.has(|k| matches!(k, EventKind::HandoffRequested { reason: Reason::Broken })),
         "{:?}",
         rig.events
     );
-    let mut rig = Rig::with(settings(&[]), None, false);
+    let mut rig = Rig::with(settings(), &[], None, false);
     rig.wait(30_000);
     assert_eq!(rig.disposition(), Some(Disposition::Failed));
 }

@@ -7,6 +7,8 @@ use crate::clock::Time;
 pub enum Timer {
     /// The caller has said nothing since the bot fell silent.
     NoInput,
+    /// The queue has not said anything.
+    Queue,
     /// A dialled seat has not answered.
     SeatRing,
     /// A seat that answered has pressed no key.
@@ -27,6 +29,7 @@ impl Timer {
     /// Every reason.
     pub const ALL: [Self; COUNT] = [
         Self::NoInput,
+        Self::Queue,
         Self::SeatRing,
         Self::SeatAccept,
         Self::SeatRepeat,
@@ -37,7 +40,7 @@ impl Timer {
     ];
 }
 
-const COUNT: usize = 8;
+const COUNT: usize = 9;
 
 /// Deadlines by reason.
 #[derive(Debug)]

@@ -109,3 +109,19 @@ fn a_mind_that_asks_for_tools_without_end_is_stopped() {
     );
     assert!(!rig.last_said().is_empty(), "the caller hears nothing");
 }
+
+#[test]
+fn words_that_answer_what_the_mind_asked_are_waited_for_less() {
+    let silence = |words: &str| {
+        let mut rig = Rig::new(&[]);
+        asked(&mut rig, words);
+        rig.wait(2500);
+        let ended = rig.events.iter().find_map(|(_, kind)| match kind {
+            EventKind::SpeechEnded(why) => Some(why.silence_ms),
+            _ => None,
+        });
+        ended.expect("the turn ends")
+    };
+    let (answer, other) = (silence("第一家嗯"), silence("第八样嗯"));
+    assert!(answer <= 580 && other > answer, "{answer} ms after an answer, {other} ms after other words");
+}

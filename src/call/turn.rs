@@ -8,6 +8,7 @@ use super::event::{Timings, TurnId};
 use super::io::ClauseId;
 use super::playout::Playout;
 use crate::clock::Time;
+use crate::dialogue::clause::joined;
 use crate::dialogue::{Ask, Decision};
 use crate::segment::word_start;
 use crate::tools::Use;
@@ -70,6 +71,8 @@ pub struct BotTurn {
     clauses: Vec<String>,
     asked: usize,
     closed: bool,
+    /// Nothing follows the clause that was being played.
+    ended: bool,
     answers: Option<Answered>,
     first_clause: Option<Time>,
     first_audio: Option<Time>,
@@ -112,6 +115,7 @@ impl BotTurn {
             clauses: Vec::new(),
             asked: 0,
             closed: false,
+            ended: false,
             answers: None,
             first_clause: None,
             first_audio: None,
@@ -127,6 +131,21 @@ impl BotTurn {
     /// No more clauses will come.
     pub fn close(&mut self) {
         self.closed = true;
+    }
+
+    /// Nothing is said after the clause that is being played.
+    pub fn end_after_clause(&mut self) {
+        let clauses = self.playout.current_clause() + 1;
+        self.clauses.truncate(clauses);
+        self.playout.truncate(clauses);
+        self.closed = true;
+        self.ended = true;
+        self.then = Then::Listen;
+    }
+
+    /// True if whatever else comes for it is too late.
+    pub fn is_ended(&self) -> bool {
+        self.ended
     }
 
     /// True if it answers the caller (rather than being the bot's own).
@@ -161,6 +180,9 @@ impl BotTurn {
 
     /// Takes a step of synthesis; gives the engine's error, if it failed. A failed clause is left out, the turn goes on.
     pub fn speech(&mut self, now: Time, index: usize, piece: Piece) -> Option<String> {
+        if index >= self.clauses.len() {
+            return None;
+        }
         match piece {
             Piece::Audio { samples, span } => {
                 self.first_audio.get_or_insert(now);
@@ -213,9 +235,8 @@ impl BotTurn {
             return String::new();
         }
         let (clause, chars) = self.playout.heard(in_flight);
-        let mut text: String = self.clauses.iter().take(clause).map(String::as_str).collect();
-        text.extend(self.clauses.get(clause).into_iter().flat_map(|c| c.chars()).take(chars));
-        text
+        let cut: String = self.clauses.get(clause).into_iter().flat_map(|c| c.chars()).take(chars).collect();
+        joined(self.clauses.iter().take(clause).chain([&cut]))
     }
 
     /// The text being played, with so many characters before and after it.

@@ -15,8 +15,10 @@ use super::timers::Timer;
 use super::{Asking, Call, Input, Output, SeatNews, Stage};
 use crate::asr::{self, Transcript};
 use crate::clock::Time;
-use crate::dialogue::{Act, Decision, Expect, Reason, Thought, Tier};
+use crate::dialogue::{Act, Decision, Reason, Thought};
 use crate::media::{FRAME, FRAME_TIME, Frame};
+use crate::seat::Profile;
+use crate::seat::queue::{Queue, Rules};
 use crate::sim::promises::Promises;
 use crate::tts::Piece;
 
@@ -28,6 +30,7 @@ const STEPS: usize = 3000;
 
 struct Walk {
     call: Call,
+    queue: Queue,
     rng: SmallRng,
     now: Time,
     later: VecDeque<(Time, Input)>,
@@ -43,7 +46,8 @@ impl Walk {
         let seats: &[&str] = if rng.random() { &["sip:one", "sip:two"] } else { &[] };
         let number = rng.random::<bool>().then(|| "13800138000".into());
         Self {
-            call: Call::new(settings(seats), Box::new(Loudness), number, Time::ZERO),
+            call: Call::new(settings(), Box::new(Loudness), number, Time::ZERO),
+            queue: Queue::new(seats.iter().map(|uri| Profile::plain(uri)).collect(), Rules::default()),
             rng,
             now: Time::ZERO,
             later: VecDeque::new(),
@@ -88,11 +92,16 @@ impl Walk {
                     let last = if failed { Piece::Failed("it broke".into()) } else { Piece::Done };
                     self.later.push_back((at, Input::Speech { id, piece: last }));
                 }
-                Output::DialSeat { attempt, .. } => {
+                Output::Queue(wish) => {
+                    self.queue.wish(self.now, "call", wish);
+                    self.hear_queue();
+                }
+                Output::DialSeat { attempt, targets } => {
+                    let seat = targets[0].seat.clone();
                     let news = if self.rng.random() {
-                        SeatNews::Answered
+                        SeatNews::Answered { seat }
                     } else {
-                        SeatNews::Failed(HandoffOutcome::Busy)
+                        SeatNews::Failed { seat, outcome: HandoffOutcome::Busy, code: None }
                     };
                     self.soon(4000, Input::Seat { attempt, news });
                     self.soon(20_000, Input::Seat { attempt, news: SeatNews::Gone });
@@ -115,8 +124,16 @@ impl Walk {
         }
     }
 
+    fn hear_queue(&mut self) {
+        while let Some((_, news)) = self.queue.poll() {
+            self.soon(100, Input::Queue(news));
+        }
+    }
+
     fn think(&mut self, turn: TurnId) {
-        let act = match self.rng.random_range(0..14) {
+        let act = match self.rng.random_range(0..16) {
+            9 => Act::StopWaiting,
+            10 => Act::Place,
             0 => Act::Handoff(Reason::Requested),
             1 => Act::Clarify,
             2 => Act::Ignore,
@@ -137,17 +154,7 @@ impl Walk {
                 self.later.push_back((at, Input::Thought { turn, thought: Thought::Clause(clause.into()) }));
             }
         }
-        let (sources, topic) = (vec![], "test".into());
-        let decision = Decision {
-            act,
-            confidence: 0.9,
-            sources,
-            tier: Tier::Light,
-            topic,
-            withheld: Vec::new(),
-            expect: Expect::Open,
-            memory: None,
-        };
+        let decision = Decision::new(act, 0.9, "test");
         self.later.push_back((at, Input::Thought { turn, thought: Thought::Decided(decision) }));
     }
 
@@ -161,6 +168,7 @@ impl Walk {
         let excused = self.call.held
             || self.voiced
             || self.call.listening.utterance().is_some()
+            || self.call.handoff.is_some()
             || !matches!(self.call.stage, Stage::Talking)
             || self.call.timers.is_set(Timer::Keys);
         self.promises.line(self.now, *frame != Frame::SILENCE || excused);
@@ -173,7 +181,7 @@ impl Walk {
             return;
         }
         let set = |timer| call.timers.is_set(timer);
-        let handoff = matches!(call.stage, Stage::Handoff(_));
+        let handoff = call.handoff.is_some();
         assert!(!set(Timer::NoInput) || call.speaking.is_none() && !call.held, "nobody is waited for");
         assert!(!set(Timer::Stalled) || call.speaking.is_some(), "nothing can be late");
         assert!(
@@ -185,7 +193,7 @@ impl Walk {
             !set(Timer::CallbackStore) || matches!(call.asking, Asking::Stored { .. }),
             "nothing to store"
         );
-        for timer in [Timer::SeatRing, Timer::SeatAccept, Timer::SeatRepeat] {
+        for timer in [Timer::Queue, Timer::SeatRing, Timer::SeatAccept, Timer::SeatRepeat] {
             assert!(!set(timer) || handoff, "{timer:?} without a seat");
         }
     }
@@ -212,6 +220,8 @@ impl Walk {
                 self.drain();
             }
         }
+        self.queue.tick(self.now);
+        self.hear_queue();
         let caller = if self.voiced { sung(500) } else { Frame::SILENCE };
         self.call.handle(self.now, Input::Tick { caller, seat: None });
         self.drain();

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::asr::Transcript;
 use crate::clock::Clock;
+use crate::dialogue::clause;
 use crate::dialogue::{Act, Ask, Decision, Expect, Memory, Mind, Reason, Said, Thought, Who};
 use crate::tools::{Tools, Use, Used};
 
@@ -59,20 +60,8 @@ pub struct Turn {
 impl Turn {
     /// All clauses.
     pub fn text(&self) -> String {
-        joined(&self.clauses)
+        clause::joined(&self.clauses)
     }
-}
-
-/// Clauses as one text: with a space between those of a language that has spaces.
-fn joined(clauses: &[String]) -> String {
-    let mut text = String::new();
-    for clause in clauses {
-        if text.ends_with(|c: char| c.is_ascii()) && clause.starts_with(|c: char| c.is_ascii_alphanumeric()) {
-            text.push(' ');
-        }
-        text.push_str(clause);
-    }
-    text
 }
 
 /// Why there was no turn.
@@ -174,7 +163,7 @@ impl Conversation {
         };
         self.history.push(Said { who: Who::Caller, text, interrupted: false });
         if !clauses.is_empty() {
-            self.history.push(Said { who: Who::Bot, text: joined(&clauses), interrupted: false });
+            self.history.push(Said { who: Who::Bot, text: clause::joined(&clauses), interrupted: false });
         }
         match decision.act {
             Act::Clarify => self.clarified = true,

@@ -81,19 +81,7 @@ impl Args {
     }
 }
 
-/// Ends at SIGINT or SIGTERM.
 async fn stopped() {
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminate => {}
-    }
+    super::stopped().await;
     tracing::info!("stopping: requests that have begun are answered");
 }

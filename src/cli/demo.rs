@@ -19,6 +19,7 @@ use crate::leg::sip::Line;
 use crate::qa::{Fixture, ScriptedCaller, Seat, Verdict, judge, report};
 use crate::record::wav::StereoWriter;
 use crate::record::{CallInfo, Tap};
+use crate::seat::Profile;
 use crate::server::Server;
 use crate::store::Store;
 use crate::ua;
@@ -85,8 +86,7 @@ impl Rehearsal {
         let _stop = shutdown.clone().drop_guard();
         let (seat_endpoint, seat_calls) = endpoint().await?;
         let seat_address = seat_endpoint.local_addr(Transport::Udp).context("the seat has no address")?;
-        self.config.seats.targets =
-            vec![format!("sip:seat@{seat_address}").parse().map_err(anyhow::Error::msg)?];
+        self.config.seats.profiles = vec![Profile::plain(&format!("sip:seat@{seat_address}"))];
         let seat_line = line(&seat_endpoint, &self.config, "sip:seat@127.0.0.1");
         tokio::spawn(sit(seat_calls, seat_line, self.fixture.seat));
 
@@ -240,6 +240,12 @@ fn describe(event: &Event) -> Option<String> {
         EventKind::BargeInRejected { text, .. } => format!("  · no interruption ({text:?}): playout goes on"),
         EventKind::Dtmf { leg, digit } => format!("{leg:?} pressed {digit}").to_lowercase(),
         EventKind::HandoffRequested { reason } => format!("handoff requested: {reason:?}"),
+        EventKind::MachineAnswered => "a machine has answered".into(),
+        EventKind::Queued { ahead, .. } => format!("waiting for a seat, {ahead} before"),
+        EventKind::SeatFailed { seat, outcome, code } => {
+            let code = code.map_or_else(String::new, |code| format!(" ({code})"));
+            format!("{seat} did not come: {outcome:?}{code}")
+        }
         EventKind::SeatDialled { seat } => format!("dialling {seat}"),
         EventKind::Consulting { summary } => format!("seat answered and hears: {summary}"),
         EventKind::Bridged => "caller and seat are joined".into(),

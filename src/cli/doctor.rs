@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs as _, UdpSocket};
 use std::path::Path;
+use std::str::FromStr as _;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -16,7 +17,7 @@ use serde::Serialize;
 use super::exit;
 use crate::asr::remote;
 use crate::clock;
-use crate::config::{Config, Listen, Transport};
+use crate::config::{Config, Listen, SipUri, Transport};
 use crate::store::Store;
 
 /// Arguments of `nightline doctor`.
@@ -107,7 +108,10 @@ pub async fn examine(config: &Config, extra: Vec<Check>) -> Vec<Finding> {
         add("recognition", recognition(remote).await);
     }
     if let Some(llm) = &config.llm {
-        add("language model", server(&llm.url, &llm.model, llm.api_key.as_ref(), "llm").await);
+        add("language model", server(&llm.url, &llm.model, llm.api_key.as_ref(), "url").await);
+        for spare in &llm.fallbacks {
+            add("spare model", server(spare, &llm.model, llm.api_key.as_ref(), "fallbacks").await);
+        }
     }
     add("seats", seats(config));
     findings
@@ -374,7 +378,7 @@ async fn database(path: &Path) -> Verdict {
 }
 
 /// Asks an OpenAI-compatible server for its list of models.
-async fn server(url: &str, model: &str, key: Option<&SecretString>, table: &str) -> Verdict {
+async fn server(url: &str, model: &str, key: Option<&SecretString>, place: &str) -> Verdict {
     // Only fails if one is installed already, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let asked = async {
@@ -391,18 +395,18 @@ async fn server(url: &str, model: &str, key: Option<&SecretString>, table: &str)
     match asked.await {
         Err(error) => Verdict::Wrong(
             format!("{url} does not answer: {}", root_cause(&error)),
-            format!("start that server, or correct `{table}.url`; until then its part is not used"),
+            format!("start that server, or correct `llm.{place}`; until then its part is not used"),
         ),
         Ok((status, _)) if status == 401 || status == 403 => Verdict::Wrong(
             format!("{url} refuses the key ({status})"),
-            format!("correct `{table}.api_key` or `{table}.api_key_file`"),
+            "correct `llm.api_key` or `llm.api_key_file`".into(),
         ),
         Ok((status, _)) if status.is_server_error() => {
             Verdict::Wrong(format!("{url} answers {status}"), "look into that server's log".into())
         }
         Ok((status, _)) if !status.is_success() => Verdict::Note(
             format!("{url} answers {status} to a request for its models"),
-            format!("not every server has that list; check `{table}.url` if it is not one of those"),
+            format!("not every server has that list; check `llm.{place}` if it is not one of those"),
         ),
         Ok((_, body)) => {
             let ids: Vec<_> =
@@ -413,7 +417,7 @@ async fn server(url: &str, model: &str, key: Option<&SecretString>, table: &str)
                 let near = ids.iter().take(5).copied().collect::<Vec<_>>().join(", ");
                 Verdict::Wrong(
                     format!("{url} answers, but does not list the model {model}"),
-                    format!("set `{table}.model` to one that it has: {near}"),
+                    format!("set `llm.model` to one that it has: {near}"),
                 )
             }
         }
@@ -443,18 +447,20 @@ fn root_cause(error: &reqwest::Error) -> String {
 }
 
 fn seats(config: &Config) -> Verdict {
-    let targets = &config.seats.targets;
-    if targets.is_empty() {
+    let seats = &config.seats.profiles;
+    if seats.is_empty() {
         return Verdict::Note(
             "no seat is configured: who asks for a person is offered a call-back".into(),
             "name at least one in `seats.targets`, for example \"sip:1001@pbx.example\"".into(),
         );
     }
-    let lost: Vec<_> = targets.iter().filter(|t| t.host_port().to_socket_addrs().is_err()).collect();
+    let has_address =
+        |uri: &str| SipUri::from_str(uri).is_ok_and(|uri| uri.host_port().to_socket_addrs().is_ok());
+    let lost: Vec<_> = seats.iter().map(|seat| seat.uri.as_str()).filter(|uri| !has_address(uri)).collect();
     if lost.is_empty() {
-        return Verdict::Good(format!("{} configured, their hosts have addresses", targets.len()));
+        return Verdict::Good(format!("{} configured, their hosts have addresses", seats.len()));
     }
-    let lost = lost.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let lost = lost.join(", ");
     Verdict::Wrong(
         format!("no address is found for {lost}"),
         "correct `seats.targets`, or the name service".into(),

@@ -2,14 +2,17 @@
 
 mod asr;
 mod backoffice;
+mod calendar;
 mod call;
 pub mod completions;
 mod confidence;
 pub mod config;
 mod demo;
 pub mod doctor;
+mod hooks;
 mod kb;
 pub mod models;
+mod people;
 pub mod record;
 mod replay;
 mod scenarios;
@@ -96,12 +99,24 @@ enum Command {
     /// The knowledge: search it, check it, take documents and past calls in, approve.
     #[command(subcommand)]
     Kb(kb::Command),
+    /// When people answer, and why: hours, public holidays, make-up workdays.
+    #[command(subcommand)]
+    Calendar(calendar::Command),
     /// Stored calls.
     #[command(subcommand)]
     Calls(record::CallsCommand),
     /// Promised call-backs.
     #[command(subcommand)]
     Callbacks(record::CallbacksCommand),
+    /// People who take calls.
+    #[command(subcommand)]
+    Seats(people::SeatsCommand),
+    /// Calls that we place: call-backs, reminders, events.
+    #[command(subcommand)]
+    Outbound(people::OutboundCommand),
+    /// Webhooks: what waits to be told, and a test of those who are told.
+    #[command(subcommand)]
+    Hooks(hooks::Command),
     /// Completions for a shell, on standard output.
     Completions(completions::Completions),
 }
@@ -130,6 +145,10 @@ impl Cli {
             Command::Asr(command) => with_config(file, |config| command.run(&config)),
             Command::Turns(command) => with_config(file, |config| command.run(&config)),
             Command::Confidence(command) => code(command.run()),
+            Command::Calendar(command) => with_config(file, |config| command.run(&config)),
+            Command::Seats(command) => with_config(file, |config| block_on(command.run(config))),
+            Command::Outbound(command) => with_config(file, |config| block_on(command.run(config))),
+            Command::Hooks(command) => with_config(file, |config| block_on(command.run(config))),
             Command::Kb(command) => with_config(file, |config| command.run(config)),
             Command::Sim(args) => with_config(file, |config| args.run(config)),
             Command::Replay(args) => with_config(file, |config| args.run(config)),
@@ -177,6 +196,22 @@ fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resul
     tokio::runtime::Runtime::new()?.block_on(future)
 }
 
+/// Ends at SIGINT or SIGTERM.
+async fn stopped() {
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminate => {}
+    }
+}
+
 fn code<E: Into<anyhow::Error>>(result: Result<u8, E>) -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
@@ -199,11 +234,12 @@ fn log(config: &Config) {
 
 /// What the doctor looks at beside the machine: the model, the voice and the tools.
 fn doctor_checks(config: &Config) -> Vec<doctor::Check> {
-    let (asr, all, tools) = (config.asr.clone(), config.clone(), config.clone());
+    let (asr, all, tools, hours) = (config.asr.clone(), config.clone(), config.clone(), config.clone());
     vec![
         doctor::Check { name: "recogniser", run: Box::new(move || crate::services::check_recognizer(&asr)) },
         doctor::Check { name: "voices", run: Box::new(move || crate::services::check_voices(&all)) },
         doctor::Check { name: "tools", run: Box::new(move || crate::services::check_tools(&tools)) },
+        doctor::Check { name: "calendar", run: Box::new(move || calendar::verdict(&hours)) },
     ]
 }
 

@@ -6,13 +6,14 @@ use std::fmt::Write as _;
 use std::io::Write;
 
 use super::exit;
-use super::waterfall::{reasons, waterfall, wrap};
+use super::waterfall::{reasons, strongest, waterfall, wrap};
 use crate::asr::Engine;
 use crate::call::event::{EventKind, LegId};
-use crate::dialogue::Who;
+use crate::dialogue::{Who, Why};
 use crate::qa::{pad, width};
-use crate::record::{CallRecord, TurnRecord, name_of};
+use crate::record::{CallRecord, ToolRecord, TurnRecord, name_of};
 use crate::store::{Callback, CallbackState, Store, StoredCall};
+use crate::tools::Outcome;
 
 /// Subcommands of `nightline calls`.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -136,8 +137,16 @@ fn transcript(call: &StoredCall, events: bool, columns: usize) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = head(&mut out, record);
+    let mut tools = record.tools.iter().peekable();
     for turn in &record.turns {
+        // A tool that was used for a turn stands before the bot's words.
+        while let Some(tool) = tools.next_if(|tool| tool.at_ms <= turn.began_ms) {
+            let _ = tool_line(&mut out, tool, columns);
+        }
         let _ = line(&mut out, turn, columns);
+    }
+    for tool in tools {
+        let _ = tool_line(&mut out, tool, columns);
     }
     let _ = tail(&mut out, record);
     if events {
@@ -190,6 +199,9 @@ fn line(out: &mut String, turn: &TurnRecord, columns: usize) -> std::fmt::Result
     let indent = if columns < NARROW { 4 } else { SAID };
     let bullet = format!("{:indent$}· ", "");
     block(out, &bullet, indent + 2, &notes.join(" · "), columns)?;
+    for why in explained(&turn.why) {
+        block(out, &bullet, indent + 2, &why, columns)?;
+    }
     if let Some(why) = &turn.end_of_turn {
         block(out, &bullet, indent + 2, &reasons(why, &name(&why.because)), columns)?;
     }
@@ -197,6 +209,36 @@ fn line(out: &mut String, turn: &TurnRecord, columns: usize) -> std::fmt::Result
         write!(out, "{}", waterfall(timings, indent, columns))?;
     }
     Ok(())
+}
+
+/// A use of a tool: what was asked for, what came of it, and how long it took.
+fn tool_line(out: &mut String, tool: &ToolRecord, columns: usize) -> std::fmt::Result {
+    let arguments = tool.what.arguments.iter().map(|(name, value)| match value {
+        serde_json::Value::String(text) => format!("{name}: {text}"),
+        other => format!("{name}: {other}"),
+    });
+    let arguments = arguments.collect::<Vec<_>>().join(", ");
+    let came = match &tool.outcome {
+        Outcome::Refused { code, .. } => format!("refused, {code}"),
+        Outcome::Failed(why) | Outcome::Invalid(why) => format!("{}, {why}", tool.outcome.name()),
+        Outcome::Done(_) => tool.outcome.name().to_owned(),
+    };
+    let took = tool.took_ms.map_or_else(|| "no answer in time".into(), |ms| format!("{ms} ms"));
+    let head = format!("  {:>8}  {:<6}  ", seconds(tool.at_ms), "tool");
+    block(out, &head, SAID, &format!("{}({arguments}) → {came}, {took}", tool.what.tool), columns)
+}
+
+/// How a turn came to its confidence, and what it made of the caller's mood: what weighed most for it (+) or against it (-), in
+/// log-odds.
+fn explained(why: &Why) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !why.logits.is_empty() {
+        lines.push(format!("confidence from {}", strongest(&why.logits)));
+    }
+    if let Some(mood) = &why.mood {
+        lines.push(format!("mood {:.2}: {}", mood.level, strongest(&mood.logits)));
+    }
+    lines
 }
 
 /// `text` after `head`, its further lines `indent` from the left; nothing if it is empty.
@@ -232,6 +274,11 @@ fn tail(out: &mut String, record: &CallRecord) -> std::fmt::Result {
             name(&handoff.reason),
             if handoff.seats.is_empty() { "none".into() } else { handoff.seats.join(", ") }
         )?;
+        for failed in &handoff.failed {
+            let code = failed.code.map_or_else(String::new, |code| format!(" (SIP {code})"));
+            let at = seconds(failed.at_ms);
+            writeln!(out, "    {} did not come at {at}: {}{code}", failed.seat, name(&failed.outcome))?;
+        }
         if let Some(summary) = &handoff.summary {
             writeln!(out, "  told to the seat: {summary}")?;
         }
@@ -297,7 +344,7 @@ fn seconds(ms: u64) -> String {
 }
 
 /// Columns as wide as their widest cell.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
+pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let widths: [usize; N] =
         std::array::from_fn(|i| rows.iter().map(|row| width(&row[i])).max().unwrap_or(0));
     let mut out = String::new();
@@ -309,7 +356,7 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
     out
 }
 
-fn print_json(value: &impl serde::Serialize, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(super) fn print_json(value: &impl serde::Serialize, out: &mut dyn Write) -> anyhow::Result<()> {
     serde_json::to_writer_pretty(&mut *out, value)?;
     writeln!(out)?;
     Ok(())
@@ -425,6 +472,34 @@ mod tests {
                4.00 s  callback_booked number=\"13812345678\" when=\"明天\"\n    \
                4.50 s  ended disposition=\"callback\"\n"
         );
+    }
+
+    #[tokio::test]
+    async fn tools_and_reasons_stand_beside_what_was_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder).await;
+        let mut call = store.call("0191").await.unwrap().unwrap();
+        let arguments = serde_json::json!({"plate": "沪AD12345"}).as_object().cloned().unwrap();
+        let what = crate::tools::Use { tool: "find_vehicle".into(), arguments, occasion: 1 };
+        let tool = |at_ms, outcome, took_ms| ToolRecord { at_ms, what: what.clone(), outcome, took_ms };
+        let refused = Outcome::Refused { code: "not_found".into(), answer: serde_json::Value::Null };
+        call.record.tools =
+            vec![tool(1700, Outcome::Done(serde_json::json!({})), Some(38)), tool(9000, refused, None)];
+        let logits =
+            |logits: &[(&str, f32)]| logits.iter().map(|(name, x)| ((*name).to_owned(), *x)).collect();
+        call.record.turns[1].why = Why {
+            logits: logits(&[("margin", 1.5), ("heard", -0.25)]),
+            mood: Some(crate::dialogue::Mood { level: 0.62, logits: logits(&[("louder", 1.8)]) }),
+        };
+        let out = transcript(&call, false, 120);
+        let lines: Vec<&str> = out.lines().map(str::trim).collect();
+        let at =
+            |line: &str| lines.iter().position(|l| *l == line).unwrap_or_else(|| panic!("{line}: {out}"));
+        let used = at("1.70 s  tool    find_vehicle(plate: 沪AD12345) → done, 38 ms");
+        let why = at("· confidence from margin=+1.50, heard=-0.25");
+        assert!(used < why, "{out}");
+        at("· mood 0.62: louder=+1.80");
+        at("9.00 s  tool    find_vehicle(plate: 沪AD12345) → refused, not_found, no answer in time");
     }
 
     #[tokio::test]

@@ -115,9 +115,7 @@ impl Args {
         let runtime = tokio::runtime::Runtime::new()?;
         let _guard = runtime.enter();
         let pools = Pools::open(&config)?;
-        let mut settings = pools.settings.clone();
-        settings.seats.clear();
-        let mut stage = Stage::new(&material, &pools.services, &settings);
+        let mut stage = Stage::new(&material, &pools.services, &pools.settings);
         stage.embedded = self.ears == Hearing::Embedded;
         stage.errors = self.errors;
         let talks = self.talks();
@@ -129,10 +127,10 @@ impl Args {
         let mut out = io::stdout().lock();
         let failures = self.failures(&outcomes);
         if self.json {
-            let grid = tally(&outcomes, &settings.phrases, |behaviour, network| (behaviour, network));
+            let grid = tally(&outcomes, &pools.settings.phrases, |behaviour, network| (behaviour, network));
             let cells =
                 grid.into_iter().map(|((behaviour, network), tally)| Cell { behaviour, network, tally });
-            let all = tally(&outcomes, &settings.phrases, |_, _| ()).remove(&()).unwrap_or_default();
+            let all = tally(&outcomes, &pools.settings.phrases, |_, _| ()).remove(&()).unwrap_or_default();
             let cells = cells.collect();
             writeln!(
                 out,
@@ -143,7 +141,7 @@ impl Args {
             if self.only.is_some() {
                 outcomes.iter().try_for_each(|outcome| write!(out, "{}", timeline(outcome)))?;
             } else {
-                self.write_tables(&mut out, &outcomes, &settings.phrases)?;
+                self.write_tables(&mut out, &outcomes, &pools.settings.phrases)?;
             }
             for failure in &failures {
                 let first =

@@ -1,5 +1,6 @@
 //! Where the time of an answer went, as bars, and why the caller's turn was taken for over; for a terminal of any width.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -56,16 +57,21 @@ pub fn waterfall(timings: &Timings, indent: usize, columns: usize) -> String {
 /// Why a turn was taken for over: the silence, how sure it was, the sign in the words, and what weighed most for it (+) or
 /// against it (-), in log-odds.
 pub fn reasons(why: &EndOfTurn, because: &str) -> String {
-    let mut logits: Vec<_> = why.logits.iter().collect();
-    logits.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
-    let strongest: Vec<_> = logits
-        .iter()
-        .take(REASONS)
-        .map(|(name, x)| format!("{}={x:+.2}", name.trim_start_matches("log_")))
-        .collect();
+    let strongest = strongest(&why.logits);
     let sure = (why.probability * 100.0).round();
     let over = format!("over after {} ms, {sure} % sure, {because}", why.silence_ms);
-    if strongest.is_empty() { over } else { format!("{over}: {}", strongest.join(", ")) }
+    if strongest.is_empty() { over } else { format!("{over}: {strongest}") }
+}
+
+/// The heaviest of `logits`, in order of their weight.
+pub fn strongest(logits: &BTreeMap<String, f32>) -> String {
+    let mut logits: Vec<_> = logits.iter().collect();
+    logits.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
+    let heaviest = logits.iter().take(REASONS);
+    heaviest
+        .map(|(name, x)| format!("{}={x:+.2}", name.trim_start_matches("log_")))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// `text` in lines of at most `columns` columns, broken where its script may be (UAX #14); a longer word stays whole.

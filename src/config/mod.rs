@@ -20,6 +20,9 @@ use figment::providers::Serialized;
 use secrecy::SecretString;
 
 use crate::asr::remote;
+use crate::hook::Webhook;
+use crate::seat::Profile;
+use crate::seat::queue::Rules;
 
 pub use parse::SipUri;
 pub use raw::Raw;
@@ -47,6 +50,8 @@ pub struct Config {
     pub tenant: Tenant,
     /// Human agents.
     pub seats: Seats,
+    /// Calls that we place; none without it.
+    pub outbound: Option<Outbound>,
     /// Turn-taking.
     pub turns: Turns,
     /// Recordings and records.
@@ -55,6 +60,8 @@ pub struct Config {
     pub store: PathBuf,
     /// Where health and calls are served over HTTP, if at all.
     pub http: Option<SocketAddr>,
+    /// Other systems that are told what happens in calls.
+    pub webhooks: Vec<Webhook>,
     /// Logging.
     pub log: Log,
 }
@@ -179,6 +186,8 @@ pub struct Llm {
     pub first_token: Duration,
     /// An answer that takes longer is cut.
     pub total: Duration,
+    /// The server is asked how sure it is of each token.
+    pub logprobs: bool,
 }
 
 /// The company that is answered for.
@@ -190,15 +199,28 @@ pub struct Tenant {
     pub folder: Option<PathBuf>,
 }
 
+/// Calls that we place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outbound {
+    /// SIP URI of a customer, with `{number}` for the digits.
+    pub route: String,
+    /// Calls of that kind at one time, 1..=1000.
+    pub at_once: usize,
+    /// How long a customer's telephone may ring, 5..=180 s.
+    pub ring_timeout: Duration,
+}
+
 /// Human agents.
 #[derive(Clone, Debug)]
 pub struct Seats {
-    /// Tried in order; may be empty.
-    pub targets: Vec<SipUri>,
+    /// Who they are; may be empty.
+    pub profiles: Vec<Profile>,
     /// How long a seat may ring, 1..=300 s.
     pub ring_timeout: Duration,
     /// What the seat sees as the calling party.
     pub from: Option<SipUri>,
+    /// How callers are queued.
+    pub rules: Rules,
 }
 
 /// Turn-taking.

@@ -1,5 +1,8 @@
 //! From the configuration as written to the configuration as meant: every value is parsed once, here, or refused.
 
+mod seats;
+mod servers;
+
 use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,15 +14,9 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::asr::Engine;
-use crate::asr::remote::{self, Mode, Protocol};
-
 use super::raw::{Millis, Raw, Secret, Secs};
 use super::source::{Problem, Sources, What};
-use super::{
-    Asr, Config, Listen, Llm, Log, LogFormat, Model, Record, Rtp, Seats, Sip, Tenant, Tools, ToolsPlace,
-    Transport, Tts, Turns,
-};
+use super::{Config, Listen, Log, LogFormat, Record, Rtp, Sip, Tenant, Transport, Tts, Turns};
 
 /// Media ports that a call needs: RTP and RTCP for the caller and for the seat.
 pub const PORTS_PER_CALL: usize = 4;
@@ -162,23 +159,13 @@ impl Check<'_> {
                 name: self.name("tenant.name", &raw.tenant.name),
                 folder: raw.tenant.folder.clone(),
             },
-            seats: Seats {
-                targets: raw
-                    .seats
-                    .targets
-                    .iter()
-                    .enumerate()
-                    .filter_map(|(i, uri)| {
-                        self.optional(&format!("seats.targets.{i}"), Some(uri), SipUri::from_str)
-                    })
-                    .collect(),
-                ring_timeout: self.seconds("seats.ring_timeout_s", raw.seats.ring_timeout_s, 1..=300),
-                from: self.optional("seats.from", raw.seats.from.as_deref(), SipUri::from_str),
-            },
+            seats: self.seats(raw),
+            outbound: self.outbound(raw),
             turns: self.turns(raw),
             record: Record { folder: self.path("record.folder", &raw.record.folder), wav: raw.record.wav },
             store: self.path("store.path", &raw.store.path),
             http: self.optional("http.listen", raw.http.listen.as_deref(), socket_addr),
+            webhooks: self.webhooks(raw),
             log: self.log(raw),
         }
     }
@@ -236,192 +223,9 @@ impl Check<'_> {
         Rtp { ports, timeout: self.seconds("rtp.timeout_s", raw.rtp.timeout_s, 1..=3600) }
     }
 
-    fn asr(&mut self, raw: &Raw) -> Asr {
-        let model = match raw.asr.model.as_str() {
-            "embedded" => Model::Embedded,
-            "" => {
-                self.note("asr.model", "it is empty: write \"embedded\" or the path of a ggml file".into());
-                Model::Embedded
-            }
-            path => Model::File(PathBuf::from(path)),
-        };
-        let workers = self.number("asr.workers", raw.asr.workers.unwrap_or(1), 1..=256);
-        Asr {
-            model,
-            workers: NonZeroUsize::new(workers as usize).unwrap_or(NonZeroUsize::MIN),
-            language: self.choice("asr.language", &raw.asr.language, &[("zh", "zh"), ("en", "en")]),
-            partial_interval: self.millis("asr.partial_interval_ms", raw.asr.partial_interval_ms, 100..=5000),
-            remote: self.remote(raw),
-        }
-    }
-
-    fn remote(&mut self, raw: &Raw) -> Option<remote::Options> {
-        let remote = &raw.asr.remote;
-        let engine = self.choice(
-            "asr.engine",
-            &raw.asr.engine,
-            &[("whisper", Engine::Whisper), ("openai", Engine::OpenAi), ("funasr", Engine::FunAsr)],
-        );
-        let modes = [("2pass", Mode::TwoPass), ("online", Mode::Online), ("offline", Mode::Offline)];
-        let mode = remote.mode.as_deref().map(|mode| self.choice("asr.remote.mode", mode, &modes));
-        let mode = mode.unwrap_or(Mode::TwoPass);
-        let connect = self.millis("asr.remote.connect_ms", remote.connect_ms, 10..=10_000);
-        let first = self.millis("asr.remote.first_ms", remote.first_ms, 50..=30_000);
-        let total = self.millis("asr.remote.total_ms", remote.total_ms, 100..=60_000);
-        for (key, time) in [("asr.remote.connect_ms", connect), ("asr.remote.first_ms", first)] {
-            if time > total {
-                self.note(
-                    key,
-                    format!(
-                        "it is longer than `asr.remote.total_ms` ({} ms), which ends all",
-                        total.as_millis()
-                    ),
-                );
-            }
-        }
-        let in_flight = self.number("asr.remote.in_flight", remote.in_flight, 1..=10_000) as usize;
-        let failures = self.number("asr.remote.failures", remote.failures, 1..=1000);
-        let cool_down = self.seconds("asr.remote.cool_down_s", remote.cool_down_s, 1..=3600);
-        let set = [
-            ("asr.remote.url", remote.url.is_some(), true, true),
-            ("asr.remote.model", remote.model.is_some(), true, false),
-            ("asr.remote.mode", remote.mode.is_some(), false, true),
-            ("asr.remote.api_key", remote.api_key.is_some(), true, true),
-            ("asr.remote.api_key_file", remote.api_key_file.is_some(), true, true),
-            ("asr.remote.partials", remote.partials.is_some(), true, true),
-            ("asr.remote.hotwords", !remote.hotwords.is_empty(), true, true),
-        ];
-        for (key, _, openai, funasr) in set.into_iter().filter(|(_, set, ..)| *set) {
-            let (fits, wanted) = match engine {
-                Engine::OpenAi => (openai, "\"funasr\""),
-                Engine::FunAsr => (funasr, "\"openai\""),
-                Engine::Whisper if !openai => (false, "\"funasr\""),
-                Engine::Whisper if !funasr => (false, "\"openai\""),
-                Engine::Whisper => (false, "\"openai\" or \"funasr\""),
-            };
-            if !fits {
-                self.note(
-                    key,
-                    format!(
-                        "it is set, but `asr.engine` is \"{engine}\": set that to {wanted}, or remove this"
-                    ),
-                );
-            }
-        }
-        let (protocol, url) = match engine {
-            Engine::Whisper => return None,
-            Engine::OpenAi => {
-                (Protocol::OpenAi, self.needed("asr.remote.url", remote.url.as_deref(), "asr.engine", url))
-            }
-            Engine::FunAsr => (
-                Protocol::FunAsr(mode),
-                self.needed("asr.remote.url", remote.url.as_deref(), "asr.engine", websocket_url),
-            ),
-        };
-        let model = match protocol {
-            Protocol::OpenAi => {
-                Some(self.needed("asr.remote.model", remote.model.as_deref(), "asr.engine", some_text))
-            }
-            Protocol::FunAsr(_) => None,
-        };
-        let streams = matches!(protocol, Protocol::FunAsr(Mode::TwoPass | Mode::Online));
-        Some(remote::Options {
-            protocol,
-            url,
-            model,
-            api_key: self.secret(
-                "asr.remote.api_key",
-                remote.api_key.as_ref(),
-                remote.api_key_file.as_deref(),
-            ),
-            hotwords: remote.hotwords.clone(),
-            partials: remote.partials.unwrap_or(streams),
-            connect,
-            first,
-            total,
-            in_flight,
-            failures,
-            cool_down,
-        })
-    }
-
     fn tts(&mut self, raw: &Raw) -> Tts {
         let voice = raw.tts.voice.as_deref().map(|name| self.name("tts.voice", name));
         Tts { voice, folder: raw.tts.folder.clone() }
-    }
-
-    fn llm(&mut self, raw: &Raw) -> Option<Llm> {
-        let llm = &raw.llm;
-        let first_token = self.millis("llm.first_token_ms", llm.first_token_ms, 50..=60_000);
-        let total = self.millis("llm.total_ms", llm.total_ms, 100..=300_000);
-        if first_token > total {
-            self.note(
-                "llm.first_token_ms",
-                format!(
-                    "it is longer than `llm.total_ms` ({} ms): the first token comes first",
-                    total.as_millis()
-                ),
-            );
-        }
-        if llm.url.is_none() {
-            for (key, set) in [
-                ("llm.fallbacks", !llm.fallbacks.is_empty()),
-                ("llm.model", llm.model.is_some()),
-                ("llm.api_key", llm.api_key.is_some()),
-                ("llm.api_key_file", llm.api_key_file.is_some()),
-            ] {
-                if set {
-                    self.note(key, "it is set, but `llm.url` is not: set that too, or remove this".into());
-                }
-            }
-            return None;
-        }
-        Some(Llm {
-            url: self.needed("llm.url", llm.url.as_deref(), "", url),
-            fallbacks: self.urls("llm.fallbacks", &llm.fallbacks),
-            model: self.needed("llm.model", llm.model.as_deref(), "llm.url", some_text),
-            api_key: self.secret("llm.api_key", llm.api_key.as_ref(), llm.api_key_file.as_deref()),
-            first_token,
-            total,
-        })
-    }
-
-    fn tools(&mut self, raw: &Raw) -> Option<Tools> {
-        let tools = &raw.tools;
-        let command = !tools.mcp_command.is_empty();
-        let places = [
-            ("tools.url", tools.url.is_some()),
-            ("tools.mcp", tools.mcp.is_some()),
-            ("tools.mcp_command", command),
-        ];
-        let mut set = places.into_iter().filter(|(_, set)| *set).map(|(key, _)| key);
-        let first = set.next();
-        for key in set {
-            let first = first.unwrap_or_default();
-            self.note(
-                key,
-                format!("it is set, and `{first}` too: tools are in one place, remove one of them"),
-            );
-        }
-        if first.is_none() {
-            for (key, set) in
-                [("tools.token", tools.token.is_some()), ("tools.token_file", tools.token_file.is_some())]
-            {
-                if set {
-                    self.note(key, "it is set, but `tools.url` is not: set that too, or remove this".into());
-                }
-            }
-            return None;
-        }
-        let place = match first {
-            Some("tools.mcp") => ToolsPlace::Mcp(self.needed("tools.mcp", tools.mcp.as_deref(), "", url)),
-            Some("tools.mcp_command") => ToolsPlace::McpCommand(tools.mcp_command.clone()),
-            _ => ToolsPlace::Http(self.needed("tools.url", tools.url.as_deref(), "", url)),
-        };
-        Some(Tools {
-            place,
-            token: self.secret("tools.token", tools.token.as_ref(), tools.token_file.as_deref()),
-        })
     }
 
     fn turns(&mut self, raw: &Raw) -> Turns {

@@ -28,6 +28,8 @@ pub struct Raw {
     pub tenant: Tenant,
     /// Human agents.
     pub seats: Seats,
+    /// Calls that we place.
+    pub outbound: Outbound,
     /// Turn-taking.
     pub turns: Turns,
     /// Recordings and records.
@@ -36,6 +38,8 @@ pub struct Raw {
     pub store: Store,
     /// Health and calls over HTTP.
     pub http: Http,
+    /// Other systems that are told what happens in calls.
+    pub webhook: Vec<Webhook>,
     /// Logging.
     pub log: Log,
 }
@@ -144,6 +148,8 @@ pub struct Llm {
     pub first_token_ms: Millis,
     /// An answer that takes longer is cut.
     pub total_ms: Millis,
+    /// Ask the server how sure it is of each token (`logprobs`): it counts in the confidence. Not every server can tell.
+    pub logprobs: bool,
 }
 
 /// `[tools]`
@@ -176,12 +182,57 @@ pub struct Tenant {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Seats {
-    /// SIP URIs of human agents, tried in order.
+    /// SIP URIs of human agents who take everything, always.
     pub targets: Vec<String>,
+    /// Human agents with a name, skills, languages and hours.
+    pub seat: Vec<Seat>,
     /// How long a seat may ring.
     pub ring_timeout_s: Secs,
     /// SIP URI that the seat sees as the calling party.
     pub from: Option<String>,
+    /// How many seats ring at a time for one caller.
+    pub parallel: u32,
+    /// How long a seat has to itself after a conversation.
+    pub wrap_up_s: Secs,
+    /// How long a seat is left alone after it did not take a call; twice as long each time.
+    pub rest_s: Secs,
+    /// How many callers may wait.
+    pub max_waiting: u32,
+    /// How long a caller waits at most.
+    pub max_wait_s: Secs,
+    /// After so long a seat without the skill will do.
+    pub any_skill_after_s: Secs,
+}
+
+/// `[[seats.seat]]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seat {
+    /// Its name in records and on screens.
+    pub id: String,
+    /// SIP URI.
+    pub uri: String,
+    /// What it takes; everything if empty. The tenant's `[skills]` says which matter needs which.
+    #[serde(default)]
+    pub skills: Vec<String>,
+    /// ISO 639-1 codes of what it speaks; everything if empty.
+    #[serde(default)]
+    pub languages: Vec<String>,
+    /// Schedule of the tenant's calendar by which it is on duty; always if none.
+    #[serde(default)]
+    pub schedule: Option<String>,
+}
+
+/// `[outbound]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Outbound {
+    /// SIP URI of a customer, with `{number}` for the digits; nobody is called without it.
+    pub route: Option<String>,
+    /// Calls of that kind at one time.
+    pub at_once: u32,
+    /// How long a customer's telephone may ring.
+    pub ring_timeout_s: Secs,
 }
 
 /// `[turns]`
@@ -226,6 +277,24 @@ pub struct Store {
 pub struct Http {
     /// `ADDRESS:PORT`; nothing listens if absent.
     pub listen: Option<String>,
+}
+
+/// `[[webhook]]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Webhook {
+    /// Where what happens is posted, `http://` or `https://`.
+    pub url: Option<String>,
+    /// What is told; all if empty.
+    pub events: Vec<String>,
+    /// What the signature is made with.
+    pub secret: Option<Secret>,
+    /// File that holds the secret.
+    pub secret_file: Option<PathBuf>,
+    /// An answer that takes longer is a failure.
+    pub timeout_ms: Millis,
+    /// It is not tried any more so long after it happened.
+    pub give_up_s: Secs,
 }
 
 /// `[log]`
@@ -298,6 +367,19 @@ impl Default for Sip {
     }
 }
 
+impl Default for Webhook {
+    fn default() -> Self {
+        Self {
+            url: None,
+            events: Vec::new(),
+            secret: None,
+            secret_file: None,
+            timeout_ms: Millis(10_000),
+            give_up_s: Secs(86_400),
+        }
+    }
+}
+
 impl Default for Rtp {
     fn default() -> Self {
         Self { ports: vec![20_000, 29_999], timeout_s: Secs(30) }
@@ -347,6 +429,7 @@ impl Default for Llm {
             api_key_file: None,
             first_token_ms: Millis(1500),
             total_ms: Millis(15_000),
+            logprobs: false,
         }
     }
 }
@@ -359,7 +442,24 @@ impl Default for Tenant {
 
 impl Default for Seats {
     fn default() -> Self {
-        Self { targets: Vec::new(), ring_timeout_s: Secs(25), from: None }
+        Self {
+            targets: Vec::new(),
+            seat: Vec::new(),
+            ring_timeout_s: Secs(25),
+            from: None,
+            parallel: 1,
+            wrap_up_s: Secs(10),
+            rest_s: Secs(30),
+            max_waiting: 20,
+            max_wait_s: Secs(300),
+            any_skill_after_s: Secs(30),
+        }
+    }
+}
+
+impl Default for Outbound {
+    fn default() -> Self {
+        Self { route: None, at_once: 2, ring_timeout_s: Secs(40) }
     }
 }
 
@@ -423,8 +523,23 @@ impl Raw {
         raw.tools.token_file = Some("file".into());
         raw.tenant.folder = Some("folder".into());
         raw.seats.targets = vec!["sip:seat@host".into()];
+        raw.seats.seat = vec![Seat {
+            id: "1001".into(),
+            uri: "sip:1001@host".into(),
+            skills: vec!["rescue".into()],
+            languages: vec!["zh".into()],
+            schedule: text(),
+        }];
         raw.seats.from = text();
+        raw.outbound.route = text();
         raw.http.listen = text();
+        raw.webhook = vec![Webhook {
+            url: text(),
+            events: vec!["call_ended".into()],
+            secret: secret(),
+            secret_file: Some("file".into()),
+            ..Webhook::default()
+        }];
         raw
     }
 }

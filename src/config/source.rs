@@ -137,6 +137,8 @@ impl Sources {
             // An element of a list from the environment, or of a default, has the place of its list.
             match key.rsplit_once('.') {
                 Some((parent, last)) if last.bytes().all(|b| b.is_ascii_digit()) => key = parent,
+                // What is missing in a table of a list has the place of that table.
+                Some((parent, _)) if parent.ends_with(|c: char| c.is_ascii_digit()) => key = parent,
                 _ => return Place::Default,
             }
         }
@@ -158,7 +160,7 @@ impl Sources {
             };
             let place = at(name.span().start);
             let Some(known) = known.get(name.get_ref().as_ref()) else {
-                let advice = advice(&key, &schema(), ToString::to_string);
+                let advice = advice(&without_numbers(&key), &schema(), ToString::to_string);
                 self.problems.push(Problem { key, place, what: What::Unknown(advice) });
                 continue;
             };
@@ -170,6 +172,12 @@ impl Sources {
                 );
                 continue;
             }
+            if let (Some(list), Some(element @ Value::Object(_))) = (value.get_ref().as_array(), known.get(0))
+            {
+                let tables = self.walk_list(&key, list, element, at);
+                out.insert(name.get_ref().to_string(), Value::Array(tables));
+                continue;
+            }
             self.note_elements(&key, value, at);
             let value = json(value.get_ref());
             if let Some(why) = mismatch(&key, &value, known) {
@@ -177,6 +185,30 @@ impl Sources {
                 continue;
             }
             out.insert(name.get_ref().to_string(), value);
+        }
+        out
+    }
+
+    /// A list of tables: `[[webhook]]`.
+    fn walk_list(
+        &mut self,
+        path: &str,
+        list: &[Spanned<DeValue<'_>>],
+        known: &Value,
+        at: &dyn Fn(usize) -> Place,
+    ) -> Vec<Value> {
+        let mut out = Vec::new();
+        for (i, item) in list.iter().enumerate() {
+            let key = format!("{path}.{i}");
+            let place = at(item.span().start);
+            self.places.insert(key.clone(), place.clone());
+            match item.get_ref().as_table() {
+                Some(table) => out.push(Value::Object(self.walk_table(&key, table, known, at))),
+                None => {
+                    let why = format!("expected a table, which begins with [[{path}]]");
+                    self.problems.push(Problem { key, place, what: What::Value(why) });
+                }
+            }
         }
         out
     }
@@ -268,7 +300,13 @@ fn mismatch(key: &str, value: &Value, known: &Value) -> Option<String> {
         }
         _ => std::mem::discriminant(known) == std::mem::discriminant(value),
     };
-    let found = || if key.ends_with("api_key") { "something else".into() } else { shown(value) };
+    let found = || {
+        if key.ends_with("api_key") || key.ends_with("secret") {
+            "something else".into()
+        } else {
+            shown(value)
+        }
+    };
     (!same).then(|| format!("expected {}, found {}", kind(known), found()))
 }
 
@@ -279,6 +317,7 @@ fn kind(known: &Value) -> &'static str {
         Value::String(_) => "a text in quotes",
         Value::Array(list) => match list.first() {
             Some(Value::Number(_)) => "a list of whole numbers",
+            Some(Value::Object(_)) => "a list of tables, each of which begins with two brackets",
             _ => "a list of texts",
         },
         Value::Object(_) => "a table",
@@ -333,7 +372,14 @@ fn tables(schema: &Value) -> Vec<String> {
     schema.as_object().into_iter().flatten().map(|(name, _)| format!("`{name}`")).collect()
 }
 
+/// `webhook.url` of `webhook.0.url`: the schema knows one of each list.
+fn without_numbers(key: &str) -> String {
+    let named = key.split('.').filter(|part| !part.bytes().all(|b| b.is_ascii_digit()));
+    named.collect::<Vec<_>>().join(".")
+}
+
 fn collect(path: &str, value: &Value, out: &mut Vec<String>) {
+    let value = value.get(0).unwrap_or(value);
     for (name, inner) in value.as_object().into_iter().flatten() {
         let key = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         collect(&key, inner, out);

@@ -50,7 +50,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
     assert_eq!(config.sip.max_calls, 9);
     assert_eq!(config.sip.user_agent, "File");
     assert_eq!(config.sip.listen.len(), 2);
-    assert_eq!(config.seats.targets[1].host_port(), ("10.0.0.1", 5070));
+    assert_eq!(config.seats.profiles[1].uri, "sip:1002@10.0.0.1:5070");
     assert!(!config.record.wav);
     assert_eq!(config.rtp.ports, 30_000..=30_999);
 }
@@ -100,8 +100,8 @@ fn an_unknown_key_names_the_nearest_one() {
     );
     wrong(
         "qqqqqqqqqqq = 1\n",
-        "unknown key `qqqqqqqqqqq` in nightline.toml line 1: known here: `asr`, `http`, `llm`, `log`, `record`, \
-         `rtp`, `seats`, `sip`, `store`, `tenant`, `tools`, `tts`, `turns`",
+        "unknown key `qqqqqqqqqqq` in nightline.toml line 1: known here: `asr`, `http`, `llm`, `log`, `outbound`, `record`, \
+         `rtp`, `seats`, `sip`, `store`, `tenant`, `tools`, `tts`, `turns`, `webhook`",
     );
 }
 
@@ -109,6 +109,8 @@ fn an_unknown_key_names_the_nearest_one() {
 fn a_misspelt_key_is_found_in_every_table() {
     fn leaves(path: &str, value: &serde_json::Value, out: &mut Vec<String>) {
         match value.as_object() {
+            // A list of tables: a test of its own below.
+            None if value.get(0).is_some_and(serde_json::Value::is_object) => {}
             None => out.push(path.into()),
             Some(map) => {
                 for (k, v) in map {
@@ -347,4 +349,59 @@ fn tools_and_models_can_be_in_several_places() {
         let tools = load(&format!("[tools]\n{text}\n"), &[]).unwrap().config.tools.unwrap();
         assert_eq!(tools.place, place);
     }
+}
+
+#[test]
+fn webhooks_are_read_with_their_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "geheim-geheim\n").unwrap();
+    let text = format!(
+        "[[webhook]]\nurl = \"https://crm.example/hook/\"\nsecret_file = {secret:?}\nevents = [\"call_ended\", \"bridged\"]\n\
+         [[webhook]]\nurl = \"http://127.0.0.1:9/\"\nsecret = \"geheim-geheim\"\ngive_up_s = 60\n"
+    );
+    let loaded = load(&text, &[]).unwrap();
+    let [crm, other] = &loaded.config.webhooks[..] else { panic!("two webhooks") };
+    assert_eq!(crm.url, "https://crm.example/hook/", "a slash at its end is the receiver's business");
+    assert_eq!(crm.events.iter().copied().collect::<Vec<_>>(), ["bridged", "call_ended"]);
+    assert_eq!((crm.timeout, crm.give_up), (Duration::from_secs(10), Duration::from_secs(86_400)));
+    assert_eq!(other.events.len(), crate::hook::EVENTS.len(), "all of them if none is named");
+    for webhook in [crm, other] {
+        assert_eq!(webhook.secret.expose_secret(), "geheim-geheim");
+    }
+    assert!(!format!("{loaded:?}").contains("geheim-geheim"), "Debug shows the secret");
+    assert!(Config::default().webhooks.is_empty());
+}
+
+#[test]
+fn mistakes_in_a_webhook_have_their_lines() {
+    wrong(
+        "[sip]\nmax_calls = 3\n[[webhook]]\nurll = \"http://h/\"\nsecret = \"abc\"\n",
+        "unknown key `webhook.0.urll` in nightline.toml line 4: did you mean `webhook.url`?\n\
+         `webhook.0.url` in nightline.toml line 3: it is missing, and `webhook` needs it",
+    );
+    wrong(
+        "[[webhook]]\nurl = \"http://h/\"\nevents = [\n\"call_ended\",\n\"call_eneded\"]\nsecret = \"abc\"\n",
+        "`webhook.0.events.1` in nightline.toml line 5: \"call_eneded\" is no event; there are: call_answered, \
+         handoff_requested, bridged, handoff_ended, callback_booked, call_ended",
+    );
+    wrong(
+        "[[webhook]]\nurl = \"http://h/\"\n",
+        "`webhook.0.secret_file` in nightline.toml line 1: it is missing, and no `secret` is set: the receiver knows us \
+         by the signature",
+    );
+    wrong(
+        "[[webhook]]\nurl = \"http://h/\"\nsecret = \"abc\"\n[[webhook]]\nurl = \"http://h/\"\nsecret = \"abc\"\n",
+        "`webhook.1.url` in nightline.toml line 5: it is listed twice: make one webhook of both",
+    );
+    wrong(
+        "[webhook]\nurl = \"http://h/\"\n",
+        "`webhook` in nightline.toml line 1: expected a list of tables, each of which begins with two brackets, found a table",
+    );
+    wrong(
+        "[[webhook]]\nurl = \"http://h/\"\nsecret = 12345\n",
+        "`webhook.0.secret` in nightline.toml line 3: expected a text in quotes, found something else\n\
+         `webhook.0.secret_file` in nightline.toml line 1: it is missing, and no `secret` is set: the receiver knows us \
+         by the signature",
+    );
 }

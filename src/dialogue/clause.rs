@@ -1,5 +1,19 @@
 //! Cuts a text, also one that arrives in pieces, into clauses that can be spoken at once.
 
+/// Clauses as one text: with a space between those of a language that has spaces.
+pub fn joined<S: AsRef<str>>(clauses: impl IntoIterator<Item = S>) -> String {
+    let mut text = String::new();
+    for clause in clauses {
+        let clause = clause.as_ref();
+        let open = text.ends_with(|c: char| c.is_ascii() && !c.is_whitespace());
+        if open && clause.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+            text.push(' ');
+        }
+        text.push_str(clause);
+    }
+    text
+}
+
 /// Gathers text and gives clauses as soon as they are complete.
 #[derive(Debug, Default)]
 pub struct Cutter {

@@ -3,6 +3,7 @@
 //! A logistic regression over the signs, fitted to labelled turns by `nightline confidence fit` and embedded. What no labelled
 //! turn shows yet, because it needs a large model or tools, moves the log-odds by figures set by hand, named below.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::retrieval::Lead;
@@ -37,6 +38,8 @@ pub struct Written {
     pub overlap: f32,
     /// Clauses that were not spoken.
     pub withheld: usize,
+    /// Mean natural logarithm of the probability of its tokens, 0 or less, if the server tells.
+    pub logprob: Option<f32>,
 }
 
 /// The worst outcome of several tools.
@@ -54,6 +57,13 @@ pub enum Worst {
 const GROUNDED: f32 = 2.5;
 /// Log-odds for an answer that rests on no entry and no tool. Set by hand.
 const UNGROUNDED: f32 = -2.5;
+/// Log-odds for an answer that rests on what a tool gave; what retrieval shows is of no matter then. Set by hand.
+const TOOLED: f32 = 1.5;
+/// Log-odds for each nat of the mean token log-probability above or below that of a model which writes what it knows, within
+/// bounds. Set by hand.
+const SURE_OF_WORDS: f32 = 1.5;
+const USUAL_LOGPROB: f32 = -0.35;
+const LOGPROB_BOUNDS: (f32, f32) = (-2.0, 0.5);
 /// Log-odds for each withheld clause, of two: it says something about those that were not withheld. Set by hand.
 const WITHHELD: f32 = -1.0;
 /// Log-odds for tools of which one said no, and of which one could not be used. Set by hand.
@@ -96,6 +106,10 @@ pub const FEATURES: [(&str, Bearing); 13] = [
     ("heard_level", Bearing::Raises),
 ];
 
+/// The features that retrieval shows.
+const OF_RETRIEVAL: [&str; 8] =
+    ["level", "margin", "share", "keyed", "words", "brief", "leans", "heard_level"];
+
 impl Signs {
     /// The features of the regression, in the order of [`FEATURES`].
     pub fn features(&self) -> [f32; FEATURES.len()] {
@@ -131,25 +145,34 @@ impl Signs {
     }
 
     /// What the signs that no labelled turn has add to the log-odds.
-    fn beyond(&self) -> [(&'static str, f32); 3] {
+    fn beyond(&self) -> [(&'static str, f32); 4] {
         let grounded = match self.written {
             None => 0.0,
             Some(written) if written.overlap > 0.0 => GROUNDED * written.overlap.min(1.0),
             // A tool's answer is a source too.
-            Some(_) if matches!(self.tools, Some(Worst::Done | Worst::Refused)) => 0.0,
+            Some(_) if self.rests_on_tools() => TOOLED,
             Some(_) => UNGROUNDED,
         };
+        let logprob = self.written.and_then(|written| written.logprob).map_or(0.0, |logprob| {
+            (SURE_OF_WORDS * (logprob - USUAL_LOGPROB)).clamp(LOGPROB_BOUNDS.0, LOGPROB_BOUNDS.1)
+        });
         let withheld = self.written.map_or(0.0, |written| WITHHELD * written.withheld.min(2) as f32);
         let tools =
             TOOLS.iter().find(|(worst, _)| self.tools == Some(*worst)).map_or(0.0, |(_, logits)| *logits);
-        [("grounded", grounded), ("withheld", withheld), ("tools", tools)]
+        [("grounded", grounded), ("withheld", withheld), ("tools", tools), ("logprob", logprob)]
+    }
+
+    /// True for an answer that was written from what tools gave and from no entry.
+    fn rests_on_tools(&self) -> bool {
+        self.written.is_some_and(|written| written.overlap <= 0.0)
+            && matches!(self.tools, Some(Worst::Done | Worst::Refused))
     }
 
     /// Most log-odds that it may have, whatever else speaks for it.
     fn most(&self) -> f32 {
         let caps = [
             (self.repeated, AGAIN),
-            (self.lead.brief, BRIEF),
+            (self.lead.brief && !self.rests_on_tools(), BRIEF),
             (self.written.is_some_and(|written| written.withheld > 0), INVENTED),
         ];
         caps.into_iter().filter(|(holds, _)| *holds).map(|(_, most)| most).fold(f32::INFINITY, f32::min)
@@ -215,6 +238,8 @@ impl Model {
     /// What each sign adds to the log-odds, against a turn that is average in all of them.
     pub fn explain(&self, signs: &Signs) -> Vec<(&'static str, f32)> {
         let fitted = FEATURES.iter().zip(signs.features());
+        let tooled = signs.rests_on_tools();
+        let fitted = fitted.filter(|((name, _), _)| !tooled || !OF_RETRIEVAL.contains(name));
         let fitted = fitted
             .map(|((name, _), value)| (*name, self.weights.term(name).map_or(0.0, |t| t.logits(value))));
         let mut all: Vec<_> = fitted.chain(signs.beyond()).collect();
@@ -222,6 +247,13 @@ impl Model {
         all.push(("at most", (signs.most() - logit).min(0.0)));
         all
     }
+}
+
+/// `explained` as a record keeps it: to a hundredth, what weighs nothing left out, with where it starts from.
+pub fn recorded(model: &Model, explained: &[(&'static str, f32)]) -> BTreeMap<String, f32> {
+    let all = explained.iter().copied().chain([("average turn", model.weights.bias)]);
+    let rounded = all.map(|(name, logits)| (name.to_owned(), (logits * 100.0).round() / 100.0));
+    rounded.filter(|(_, logits)| logits.abs() > 0.0).collect()
 }
 
 impl Bearing {
@@ -267,7 +299,7 @@ mod tests {
         rises("heard", &|x| judge(|s| s.heard = x));
         rises("margin", &|x| judge(|s| s.lead.margin = x * s.lead.level));
         rises("keyed", &|x| judge(|s| s.lead.keyed = x));
-        rises("overlap", &|x| judge(|s| s.written = Some(Written { overlap: x, withheld: 0 })));
+        rises("overlap", &|x| judge(|s| s.written = Some(Written { overlap: x, ..Written::default() })));
         assert!(judge(|s| s.heard = 0.2) < judge(|s| s.heard = 0.9) - 0.02, "hearing well must count");
         let best = Lead { level: 1.0, margin: 0.8, keyed: 1.0, words: 1.0, brief: false, leans: false };
         let again = |repeated| judge(|s| (s.heard, s.lead, s.repeated) = (1.0, best, repeated));
@@ -277,12 +309,28 @@ mod tests {
     #[test]
     fn a_written_answer_is_worth_what_it_rests_on() {
         let written = |overlap, withheld, tools| {
-            judge(|s| (s.written, s.tools) = (Some(Written { overlap, withheld }), tools))
+            judge(|s| (s.written, s.tools) = (Some(Written { overlap, withheld, logprob: None }), tools))
         };
         assert!(written(0.0, 0, None) < written(0.4, 0, None), "no source");
         assert!(written(0.4, 1, None) < written(0.4, 0, None), "a clause was withheld");
         assert!(written(0.0, 0, None) < written(0.0, 0, Some(Worst::Done)), "a tool is a source");
         assert!(written(0.4, 0, Some(Worst::Failed)) < written(0.4, 0, Some(Worst::Done)), "a tool failed");
+    }
+
+    #[test]
+    fn how_sure_a_model_is_of_its_words_counts_if_it_tells() {
+        let written = |logprob| judge(|s| s.written = Some(Written { overlap: 0.5, withheld: 0, logprob }));
+        assert!(written(Some(-1.5)) < written(None) - 0.1, "a model that guesses");
+        assert!(written(Some(-0.05)) > written(None), "a model that knows");
+        assert!(written(Some(-50.0)) > 0.1 * written(Some(-1.7)), "within bounds");
+    }
+
+    #[test]
+    fn what_a_tool_gave_does_not_need_retrieval() {
+        let lost = Lead { level: 0.05, margin: 0.0, keyed: 0.0, words: 0.1, brief: true, leans: false };
+        let told = |tools| judge(|s| (s.lead, s.written, s.tools) = (lost, Some(Written::default()), tools));
+        assert!(told(Some(Worst::Done)) > 0.75 && told(None) < 0.1);
+        assert!(told(Some(Worst::Failed)) < 0.1);
     }
 
     #[test]

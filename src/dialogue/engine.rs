@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Mind;
-use super::light::{LightMind, Now};
+use super::light::{Acting, LightMind};
 use super::llm::{LlmConfig, LlmMind};
 use super::tenant::Tenant;
 
@@ -18,16 +18,16 @@ pub enum Error {
     Llm(#[from] super::llm::Error),
 }
 
-/// The mind of `tenant`, shared by all calls. With `acting`, a clock of the tenant's local time, it may use the tenant's tools.
+/// The mind of `tenant`, shared by all calls. With `acting` it may use the tenant's tools.
 /// With `llm` it must be called from within a tokio runtime.
 pub fn open(
     tenant: Arc<Tenant>,
     llm: Option<LlmConfig>,
-    acting: Option<Now>,
+    acting: Option<Acting>,
 ) -> Result<Arc<dyn Mind>, Error> {
     let light = LightMind::new(tenant);
     let light = match acting {
-        Some(now) => light.acting(now),
+        Some(acting) => light.acting(acting),
         None => light,
     };
     let Some(config) = llm else {

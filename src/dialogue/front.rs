@@ -31,6 +31,8 @@ struct Front {
     #[serde(default)]
     answer_en: Option<String>,
     #[serde(default)]
+    expert: Option<String>,
+    #[serde(default)]
     flow: Option<String>,
     #[serde(default)]
     source: Option<Origin>,
@@ -93,6 +95,7 @@ pub(super) fn parse(file: &str, source: &str) -> Result<Entry, Error> {
         questions_en: front.questions_en,
         answer,
         answer_en: front.answer_en,
+        expert: front.expert,
         flow: front.flow,
         source: front.source,
         approved_by: front.approved_by,

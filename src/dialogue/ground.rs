@@ -9,6 +9,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use super::slots;
 use crate::asr::written::written;
 
 /// What may be said.
@@ -226,25 +227,17 @@ fn digits(text: &str) -> usize {
     }
 }
 
+/// The value of a character of a number.
 fn numeral(c: char) -> Option<u64> {
-    Some(match c {
-        '零' | '〇' => 0,
-        '一' => 1,
-        '二' | '两' => 2,
-        '三' => 3,
-        '四' => 4,
-        '五' => 5,
-        '六' => 6,
-        '七' => 7,
-        '八' => 8,
-        '九' => 9,
+    let power = match c {
         '十' => 10,
         '百' => 100,
         '千' => 1000,
         '万' => 10_000,
         '亿' => 100_000_000,
-        _ => return None,
-    })
+        figure => return slots::figure(figure).map(u64::from),
+    };
+    Some(power)
 }
 
 #[cfg(test)]

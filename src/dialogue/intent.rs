@@ -1,5 +1,6 @@
 //! Intents that words alone betray: danger, a wish for a person, anger, and the small coin of a conversation.
 
+use super::Act;
 use super::sound::Sounds;
 use super::spelling::Spelling;
 use super::tenant::{Cues, Danger, Tenant};
@@ -114,16 +115,39 @@ impl Heard {
         literally.then_some(1.0).or_else(|| self.sounds_like(cues, &tenant.spelling).filter(|_| may_sound))
     }
 
-    /// How sure it is that the caller is angry or complains, if so. Asking how a complaint works is not complaining.
+    /// What a caller who waits for a person says of that, if anything, and how sure it is.
+    pub fn waits(&self, tenant: &Tenant) -> Option<(Act, Weight)> {
+        let cues = &tenant.config.waiting;
+        let says = |cues: &Cues| {
+            let literally = cues.words.iter().any(|word| self.text.contains(word.as_str()))
+                || cues.words_en.iter().any(|word| self.says_en(word));
+            literally.then_some(1.0).or_else(|| self.sounds_like(cues, &tenant.spelling))
+        };
+        let stop = says(&cues.stop).map(|weight| (Act::StopWaiting, weight));
+        stop.or_else(|| says(&cues.how_long).map(|weight| (Act::Place, weight)))
+    }
+
+    /// How sure it is that the caller is angry, if so.
     pub fn upset(&self, tenant: &Tenant) -> Option<Weight> {
         let cues = &tenant.config.upset;
-        let found: Vec<&String> = cues.words.iter().filter(|w| self.text.contains(w.as_str())).collect();
         let asks = cues.info.iter().any(|w| self.text.contains(w.as_str()));
-        if asks && found.iter().all(|w| *w == "投诉" || w.as_str() == "不满意") {
+        let literally = cues.words.iter().any(|w| self.text.contains(w.as_str()))
+            || (!asks && cues.words_en.iter().any(|w| self.says_en(w)));
+        literally.then_some(1.0).or_else(|| self.sounds_like(cues, &tenant.spelling).filter(|_| !asks))
+    }
+
+    /// How sure it is that the caller complains, if so. Asking how a complaint works, or how far it is, is not complaining; to take
+    /// it back (不投诉了) is none either.
+    pub fn complains(&self, tenant: &Tenant) -> Option<Weight> {
+        const TAKEN_BACK: [&str; 4] = ["不投诉", "别投诉", "没有投诉", "不是投诉"];
+        let cues = &tenant.config.complaint.as_ref()?.cues;
+        let asks = cues.info.iter().chain(&tenant.config.upset.info).any(|w| self.text.contains(w.as_str()));
+        if asks || TAKEN_BACK.iter().any(|w| self.text.contains(w)) {
             return None;
         }
-        let literally = !found.is_empty() || (!asks && cues.words_en.iter().any(|w| self.says_en(w)));
-        literally.then_some(1.0).or_else(|| self.sounds_like(cues, &tenant.spelling).filter(|_| !asks))
+        let literally = cues.words.iter().any(|w| self.text.contains(w.as_str()))
+            || cues.words_en.iter().any(|w| self.says_en(w));
+        literally.then_some(1.0).or_else(|| self.sounds_like(cues, &tenant.spelling))
     }
 
     /// The small talk that the whole utterance is, if it is nothing else.

@@ -41,6 +41,8 @@ pub struct Entry {
     pub answer: String,
     /// The spoken answer in English, if there is one.
     pub answer_en: Option<String>,
+    /// What a caller is told in Chinese who talks like a mechanic: shorter, in technical words.
+    pub expert: Option<String>,
     /// The flow that does what the caller asks for; the answer is said where its tools cannot be had.
     pub flow: Option<String>,
     /// Where it was taken from; [`None`] if a person wrote it here.
@@ -221,6 +223,22 @@ impl Entry {
         }
     }
 
+    /// The answer for this caller: in the language, and in the wording for those who know cars if there is one.
+    pub fn answer_for(&self, lang: Lang, expert: bool) -> &str {
+        match &self.expert {
+            Some(answer) if expert && lang == Lang::Zh => answer,
+            _ => self.answer(lang),
+        }
+    }
+
+    /// Everything that it may say, in any language and wording.
+    pub fn wordings(&self) -> impl Iterator<Item = &str> {
+        [Some(&self.answer), self.answer_en.as_ref(), self.expert.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+    }
+
     /// The topic's name in that language.
     pub fn title(&self, lang: Lang) -> &str {
         match lang {
@@ -236,8 +254,7 @@ impl Entry {
 
     /// The first of `words` that the answer says.
     pub fn forbidden<'a>(&self, words: &'a [String]) -> Option<&'a str> {
-        let says =
-            |w: &str| self.answer.contains(w) || self.answer_en.as_ref().is_some_and(|a| a.contains(w));
+        let says = |w: &str| self.wordings().any(|answer| answer.contains(w));
         words.iter().map(String::as_str).find(|w| says(w))
     }
 

@@ -1,14 +1,21 @@
 //! The light tier: rules first, then retrieval. No network, no waiting; a turn takes well under a millisecond.
 
 mod guided;
+mod manner;
+mod profile;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+pub(in crate::dialogue) use manner::is_sorry;
+pub(in crate::dialogue) use profile::is_expert;
+
 use super::clause::clauses;
-use super::confidence::{Model, Signs};
+use super::confidence::{Model, Signs, recorded};
 use super::intent::{Heard, SmallTalk};
 use super::knowledge::{Entry, Sensitivity};
+use super::mood::Mood;
 use super::phrases::fill;
 use super::retrieval::{Index, Ranking};
 use super::slots::{self, Number};
@@ -16,7 +23,7 @@ use super::sound::syllables;
 use super::tenant::Tenant;
 use super::text::Lang;
 use super::vehicle::Vehicle;
-use super::{Act, Ask, Decision, Expect, Mind, Reason, Said, Thought, Tier, Who};
+use super::{Act, Ask, Decision, Expect, Mind, Reason, Said, Thought, Who};
 
 /// Answers turns from rules and approved entries.
 ///
@@ -25,9 +32,24 @@ use super::{Act, Ask, Decision, Expect, Mind, Reason, Said, Thought, Tier, Who};
 pub struct LightMind {
     tenant: Arc<Tenant>,
     index: Index,
-    /// Whether the tenant's tools can be had.
-    acts: bool,
+    /// Names of the tenant's tools that can be had.
+    tools: BTreeSet<String>,
     now: Now,
+}
+
+/// What a mind needs in order to act.
+pub struct Acting {
+    /// Names of the tools that can be had. A flow that needs another is not begun.
+    pub tools: BTreeSet<String>,
+    /// Tells the tenant's local time.
+    pub now: Now,
+}
+
+impl Acting {
+    /// With all tools of `tenant`.
+    pub fn fully(tenant: &Tenant, now: Now) -> Self {
+        Self { tools: tenant.tools.iter().map(|spec| spec.name.clone()).collect(), now }
+    }
 }
 
 /// Tells the tenant's local time.
@@ -37,7 +59,7 @@ pub type Now = Arc<dyn Fn() -> jiff::civil::DateTime + Send + Sync>;
 pub fn local_now() -> Now {
     Arc::new(|| {
         let now = jiff::Timestamp::try_from(crate::clock::wall()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        now.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(8))).datetime()
+        now.to_zoned(crate::clock::zone()).datetime()
     })
 }
 
@@ -80,13 +102,13 @@ impl LightMind {
     /// Indexes the tenant's knowledge and loads the dictionary. Tools cannot be had: flows that need one are not begun.
     pub fn new(tenant: Arc<Tenant>) -> Self {
         let index = Index::new(&tenant.knowledge);
-        Self { tenant, index, acts: false, now: local_now() }
+        Self { tenant, index, tools: BTreeSet::new(), now: local_now() }
     }
 
-    /// With the tenant's tools, and a clock that tells its local time.
+    /// With tools of the tenant, by name, and a clock that tells its local time.
     #[must_use]
-    pub fn acting(self, now: Now) -> Self {
-        Self { acts: true, now, ..self }
+    pub fn acting(self, acting: Acting) -> Self {
+        Self { tools: acting.tools, now: acting.now, ..self }
     }
 
     /// The tenant.
@@ -107,12 +129,14 @@ impl LightMind {
         for said in ask.history.iter_mut().filter(|s| s.who == Who::Caller) {
             said.text = self.tenant.spelling.spell(&said.text).text;
         }
+        self.recognise(&mut ask);
         ask
     }
 
     /// The whole answer to a turn that is [`spelt`](Self::spelt).
     pub(super) fn reply(&self, ask: &Ask) -> Reply {
-        let mut reply = self.rules(ask).or_else(|| go_on(ask)).unwrap_or_else(|| self.answer(ask));
+        let reply = self.rules(ask).or_else(|| go_on(ask)).unwrap_or_else(|| self.answer(ask));
+        let mut reply = self.meet(ask, reply);
         // What a flow has asked is still open after a word beside it.
         if reply.decision.memory.is_none() && !ask.core_asks {
             reply.decision.expect = self.expected(&ask.memory);
@@ -120,7 +144,7 @@ impl LightMind {
         reply
     }
 
-    /// What needs no large model: what the rules decide, and a flow that the caller surely asks for.
+    /// What needs no large model: what the rules decide, a flow that the caller surely asks for, and whose number it is.
     pub(super) fn decided(&self, ask: &Ask) -> Option<Reply> {
         if ask.round > 0 {
             return self.rules(ask);
@@ -128,9 +152,17 @@ impl LightMind {
         self.rules(ask).or_else(|| {
             let found = self.retrieve(ask);
             let confidence = self.confidence(ask, &found);
-            let entry = &self.tenant.knowledge.entries()[found.hits.first()?.entry];
-            let flow = self.flow_of(entry).filter(|_| confidence >= self.tenant.config.thresholds.answer)?;
-            Some(self.begin(ask, flow, confidence))
+            let first = found.hits.first()?.entry;
+            if confidence >= self.tenant.config.thresholds.answer * found.holds
+                && let Some(look_up) = self.look_up_caller(ask, first, confidence)
+            {
+                return Some(look_up);
+            }
+            let entry = &self.tenant.knowledge.entries()[first];
+            let flow = self.flow_of(entry).filter(|_| confidence >= self.limit(entry, ask))?;
+            let mut reply = self.begin(ask, flow, confidence);
+            reply.decision.why.logits = self.explained(ask, &found);
+            Some(reply)
         })
     }
 
@@ -155,6 +187,11 @@ impl LightMind {
         if let Some((zh, en, weight)) = heard.danger(&self.tenant) {
             return hand(Reason::Safety, weight, if lang == Lang::Zh { zh } else { en });
         }
+        if ask.waiting
+            && let Some((act, weight)) = heard.waits(&self.tenant)
+        {
+            return Some(reply(act, sure * weight, "waiting", ""));
+        }
         let small_talk = heard.small_talk();
         if small_talk == Some(SmallTalk::Who) {
             return act(Act::Answer, "smalltalk", &phrases.who);
@@ -165,9 +202,23 @@ impl LightMind {
         if let Some(weight) = heard.upset(&self.tenant) {
             return hand(Reason::Upset, weight, &phrases.apology);
         }
+        if Mood::of(&self.tenant, ask).is_upset(&self.tenant) {
+            return hand(Reason::Upset, 1.0, &phrases.apology);
+        }
+        if let Some(weight) = heard.complains(&self.tenant).filter(|_| !self.is_complaining(ask)) {
+            // Who can be listened to is: a person is offered on the way.
+            let flow = self.tenant.config.complaint.as_ref().map(|complaint| complaint.flow.as_str());
+            return match flow.and_then(|id| self.flow(id)) {
+                Some(flow) => Some(self.interrupt(ask, flow, sure * weight)),
+                None => hand(Reason::Upset, weight, &phrases.apology),
+            };
+        }
         let asked = if ask.core_asks { self.slot(ask, &heard, sure) } else { self.guided(ask, &heard, sure) };
         if asked.is_some() {
             return asked;
+        }
+        if only_asks_for_language(&ask.transcript.text) {
+            return act(Act::Answer, "smalltalk", &phrases.hello);
         }
         let last_bot = last(&ask.history, Who::Bot);
         let asked_more = last_bot.is_some_and(|t| t.contains("其他问题") || t.contains("anything else"));
@@ -249,24 +300,35 @@ impl LightMind {
 
     /// The answer from the knowledge: an answer, a question back, or a handoff.
     pub(super) fn answer(&self, ask: &Ask) -> Reply {
-        let lang = language(ask);
-        let phrases = self.tenant.phrases(lang);
-        let limits = self.tenant.config.thresholds;
         if ask.clarified
-            && let Some(reply) = self.pick(ask, lang)
+            && let Some(reply) = self.pick(ask, language(ask))
         {
             return reply;
         }
         let found = self.retrieve(ask);
-        let confidence = self.confidence(ask, &found);
+        let mut reply = self.told_from(ask, &found);
+        reply.decision.why.logits = self.explained(ask, &found);
+        reply
+    }
+
+    /// What retrieval has found, told if it is sure enough.
+    fn told_from(&self, ask: &Ask, found: &Ranking) -> Reply {
+        let lang = language(ask);
+        let phrases = self.tenant.phrases(lang);
+        let limits = self.tenant.config.thresholds;
+        let confidence = self.confidence(ask, found);
         if let Some(hit) = found.hits.first() {
             let entry = &self.tenant.knowledge.entries()[hit.entry];
-            let limit =
-                if entry.sensitivity == Sensitivity::Normal { limits.answer } else { limits.sensitive };
+            let limit = self.limit(entry, ask);
+            if confidence >= limits.answer * found.holds
+                && let Some(look_up) = self.look_up_caller(ask, hit.entry, confidence)
+            {
+                return look_up;
+            }
             if confidence >= limit {
                 return match self.flow_of(entry) {
                     Some(flow) => self.begin(ask, flow, confidence),
-                    None => told(entry, lang, confidence),
+                    None => self.told(entry, ask, confidence),
                 };
             }
         }
@@ -291,6 +353,34 @@ impl LightMind {
             _ => phrases.clarify.clone(),
         };
         reply(Act::Clarify, confidence, "clarify", &words)
+    }
+
+    /// What each sign adds to the confidence of the first hit, for the record.
+    fn explained(&self, ask: &Ask, found: &Ranking) -> BTreeMap<String, f32> {
+        if found.hits.is_empty() {
+            return BTreeMap::new();
+        }
+        let model = Model::embedded();
+        let signs = signs(&self.tenant, ask, found);
+        let mut all = model.explain(&signs);
+        let (whole, held) = (model.judge(&signs), found.holds * model.judge(&signs));
+        let odds = |p: f32| (p / (1.0 - p)).ln();
+        if found.holds < 1.0 && held > 0.0 {
+            all.push(("vehicle unknown", odds(held) - odds(whole)));
+        }
+        recorded(model, &all)
+    }
+
+    /// The answer that an entry gives. Entries about danger also give the call to a person.
+    fn told(&self, entry: &Entry, ask: &Ask, confidence: f32) -> Reply {
+        let act = match entry.sensitivity {
+            Sensitivity::Safety => Act::Handoff(Reason::Safety),
+            Sensitivity::Normal | Sensitivity::Dispute => Act::Answer,
+        };
+        let words = entry.answer_for(language(ask), profile::is_expert(&self.tenant, ask));
+        let mut reply = reply(act, confidence, &entry.category, words);
+        reply.decision.sources = vec![entry.id.clone()];
+        reply
     }
 
     /// What a turn shows that the rules do not decide; [`None`] if they do. For measuring and fitting the confidence.
@@ -368,7 +458,7 @@ impl LightMind {
         Some(match chosen {
             Some((_, entry)) => match self.flow_of(entry) {
                 Some(flow) => self.begin(ask, flow, 0.9),
-                None => told(entry, lang, 0.9),
+                None => self.told(entry, ask, 0.9),
             },
             None => reply(Act::Handoff(Reason::LowConfidence), 0.2, "handoff", &phrases.low_confidence),
         })
@@ -376,9 +466,10 @@ impl LightMind {
 }
 
 impl Mind for LightMind {
-    fn think(&self, ask: Ask, mut sink: Box<dyn FnMut(Thought) + Send>) {
+    fn think(&self, ask: Ask, sink: Box<dyn FnMut(Thought) + Send>) {
         let ask = self.spelt(&ask);
-        give(self.reply(&ask), &ask, &mut sink);
+        let mut sink = Mood::of(&self.tenant, &ask).noting(ask.clone(), sink);
+        give(self.reply(&ask), &ask, &mut *sink);
     }
 
     fn summarize(&self, history: &[Said], reason: Reason, caller: Option<&str>) -> String {
@@ -387,7 +478,7 @@ impl Mind for LightMind {
 }
 
 /// True if the caller says again what was answered before: the answer did not help.
-fn repeated(ask: &Ask) -> bool {
+pub(super) fn repeated(ask: &Ask) -> bool {
     let now = syllables(&ask.transcript.text);
     let answered = ask.history.iter().rev().skip_while(|s| s.who == Who::Caller || s.interrupted);
     now.len() >= 4
@@ -407,7 +498,7 @@ pub(super) fn signs(tenant: &Tenant, ask: &Ask, found: &Ranking) -> Signs {
         characters: text.chars().filter(|c| c.is_alphanumeric()).count(),
         repeated: repeated(ask),
         clarified: ask.clarified,
-        upset: Heard::new(text).upset(tenant).is_some() || impatient(text),
+        upset: upset(tenant, text),
         written: None,
         tools: Signs::worst(&ask.used[ask.used.len().saturating_sub(used_now(ask))..]),
     }
@@ -418,8 +509,14 @@ fn used_now(ask: &Ask) -> usize {
     if ask.round > 0 { ask.memory.asked.len() } else { 0 }
 }
 
+/// Words of a caller who is angry, complains, or is about to.
+fn upset(tenant: &Tenant, text: &str) -> bool {
+    let heard = Heard::new(text);
+    heard.upset(tenant).is_some() || heard.complains(tenant).is_some() || impatient(text)
+}
+
 /// Words of a caller whose patience ends.
-fn impatient(text: &str) -> bool {
+pub(super) fn impatient(text: &str) -> bool {
     ["到底", "怎么又", "又不", "急死", "快点", "听懂没", "都说了", "还没好", "烦"]
         .iter()
         .any(|w| text.contains(w))
@@ -436,36 +533,24 @@ pub(super) fn give(reply: Reply, ask: &Ask, sink: &mut dyn FnMut(Thought)) {
     sink(Thought::Decided(reply.decision));
 }
 
-/// The language to answer in: that of the words, else of the caller's last words.
+/// The language to answer in: the one that is asked for, else that of the words, else of the caller's last words.
 pub(super) fn language(ask: &Ask) -> Lang {
-    Lang::of(&ask.transcript.text)
-        .or_else(|| ask.history.iter().rev().filter(|s| s.who == Who::Caller).find_map(|s| Lang::of(&s.text)))
+    let of = |text: &str| Lang::asked_for(text).or_else(|| Lang::of(text));
+    of(&ask.transcript.text)
+        .or_else(|| ask.history.iter().rev().filter(|s| s.who == Who::Caller).find_map(|s| of(&s.text)))
         .unwrap_or_default()
 }
 
-/// The answer that an entry gives. Entries about danger also give the call to a person.
-fn told(entry: &Entry, lang: Lang, confidence: f32) -> Reply {
-    let act = match entry.sensitivity {
-        Sensitivity::Safety => Act::Handoff(Reason::Safety),
-        Sensitivity::Normal | Sensitivity::Dispute => Act::Answer,
-    };
-    let mut reply = reply(act, confidence, &entry.category, entry.answer(lang));
-    reply.decision.sources = vec![entry.id.clone()];
-    reply
+/// True if the whole turn is the wish to go on in another language.
+fn only_asks_for_language(text: &str) -> bool {
+    /// Characters, or letters of an English sentence.
+    const WISH: [usize; 2] = [14, 40];
+    let longest = if Lang::of(text) == Some(Lang::En) { WISH[1] } else { WISH[0] };
+    Lang::asked_for(text).is_some() && text.chars().filter(|c| c.is_alphanumeric()).count() <= longest
 }
 
 fn reply(act: Act, confidence: f32, topic: &str, words: &str) -> Reply {
-    let decision = Decision {
-        act,
-        confidence,
-        sources: Vec::new(),
-        tier: Tier::Light,
-        topic: topic.to_owned(),
-        withheld: Vec::new(),
-        expect: Expect::Open,
-        memory: None,
-    };
-    Reply { clauses: clauses(words), decision }
+    Reply { clauses: clauses(words), decision: Decision::new(act, confidence, topic) }
 }
 
 fn last(history: &[Said], who: Who) -> Option<&str> {

@@ -4,6 +4,7 @@
 //! goes wrong before the first clause, the light tier answers the same turn.
 
 mod arguments;
+mod gate;
 mod overlap;
 mod prompt;
 mod wire;
@@ -17,14 +18,15 @@ use futures_util::{Stream, StreamExt};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use self::overlap::{OVERLAP, pairs, shared};
+use self::gate::{Answer, Rests};
 use self::wire::Delta;
-use super::clause::Cutter;
-use super::confidence::{Model, Signs, Written};
+use super::confidence::{Model, recorded};
 use super::ground::Ground;
 use super::light::{self, LightMind};
+use super::mood::Mood;
 use super::retrieval::Ranking;
-use super::{Act, Ask, Decision, Expect, Memory, Mind, Reason, Said, Thought, Tier, Who};
+use super::{Act, Ask, Decision, Expect, Memory, Mind, Reason, Said, Thought, Tier, Who, Why};
+use crate::clock::Clock;
 use crate::tools::{Outcome, Use};
 
 /// How to reach the model. Durations are in seconds in a file (`first_token = 1.5`).
@@ -39,7 +41,7 @@ pub struct LlmConfig {
     pub model: String,
     /// Sent as bearer token.
     pub api_key: Option<SecretString>,
-    /// Longest wait for the first words; then the light tier answers.
+    /// Longest wait for the first words, of all servers together; then the light tier answers.
     #[serde(deserialize_with = "seconds")]
     pub first_token: Duration,
     /// Longest time for a whole answer; then it ends with what has been said.
@@ -47,6 +49,8 @@ pub struct LlmConfig {
     pub total: Duration,
     /// Sampling temperature, 0 to 2.
     pub temperature: f32,
+    /// Whether the server is asked how sure it is of each token; not every server can tell.
+    pub logprobs: bool,
 }
 
 impl Default for LlmConfig {
@@ -59,6 +63,7 @@ impl Default for LlmConfig {
             first_token: Duration::from_millis(1500),
             total: Duration::from_secs(12),
             temperature: 0.2,
+            logprobs: false,
         }
     }
 }
@@ -147,10 +152,11 @@ fn endpoint(url: &str) -> Option<reqwest::Url> {
 }
 
 impl Mind for LlmMind {
-    fn think(&self, ask: Ask, mut sink: Box<dyn FnMut(Thought) + Send>) {
+    fn think(&self, ask: Ask, sink: Box<dyn FnMut(Thought) + Send>) {
         let ask = self.shared.light.spelt(&ask);
+        let mut sink = Mood::of(self.shared.light.tenant(), &ask).noting(ask.clone(), sink);
         if let Some(reply) = self.shared.light.decided(&ask) {
-            light::give(reply, &ask, &mut *sink);
+            light::give(self.shared.light.meet(&ask, reply), &ask, &mut *sink);
             return;
         }
         let shared = Arc::clone(&self.shared);
@@ -162,27 +168,26 @@ impl Mind for LlmMind {
     }
 }
 
-/// An answer as it grows.
-#[derive(Default)]
-struct Answer {
-    cutter: Cutter,
-    spoken: String,
-    calls: wire::Calls,
-    ground: Ground,
-    /// Clauses that were not spoken, and why.
-    withheld: Vec<String>,
-    /// True once a clause was held back for the house style: nothing more is spoken, a person takes over.
-    censored: bool,
-}
-
 impl Shared {
     async fn think(&self, ask: &Ask, mut sink: Box<dyn FnMut(Thought) + Send>) {
         let found = self.light.retrieve(ask);
+        let mood = Mood::of(self.light.tenant(), ask);
         let mut withheld = Vec::new();
-        for endpoint in &self.endpoints {
-            let mut answer = Answer { ground: self.ground(ask, &found), ..Answer::default() };
+        let clock = Clock::start();
+        for (number, endpoint) in self.endpoints.iter().enumerate() {
+            // What is left of the wait is shared by the servers that are left.
+            let left = self.config.first_token.saturating_sub(clock.now().since_start());
+            let patience = left / (self.endpoints.len() - number) as u32;
+            if patience.is_zero() {
+                break;
+            }
+            let mut answer = Answer {
+                ground: self.ground(ask, &found),
+                lead: self.light.understanding(ask, &mood),
+                ..Answer::default()
+            };
             let outcome = tokio::select! {
-                outcome = self.converse(endpoint, ask, &found, &mut answer, &mut *sink) => outcome,
+                outcome = self.converse(endpoint, patience, ask, &found, &mut answer, &mut *sink) => outcome,
                 () = cancelled(ask) => Err(Failure::Cancelled),
             };
             match outcome {
@@ -192,7 +197,7 @@ impl Shared {
                     return;
                 }
                 // Nothing was said yet: another server may do better.
-                Err(failure) if answer.spoken.is_empty() => {
+                Err(failure) if answer.is_unheard() => {
                     tracing::warn!(%failure, "large model failed before its first words");
                     withheld.append(&mut answer.withheld);
                 }
@@ -212,18 +217,27 @@ impl Shared {
             }
         }
         tracing::warn!("no large model answered; the light tier does");
-        give(self.light.answer(ask), ask, withheld, &mut *sink);
+        self.give(self.light.answer(ask), ask, withheld, &mut *sink);
     }
 
     /// What a whole answer comes to: words, a person, a flow, or tools whose results it waits for.
-    fn conclude(&self, ask: &Ask, found: &Ranking, answer: Answer, sink: &mut (dyn FnMut(Thought) + Send)) {
+    fn conclude(
+        &self,
+        ask: &Ask,
+        found: &Ranking,
+        mut answer: Answer,
+        sink: &mut (dyn FnMut(Thought) + Send),
+    ) {
         let tenant = self.light.tenant();
         if answer.censored || answer.calls.iter().any(|(name, _)| name == wire::TRANSFER) {
+            if !answer.censored {
+                answer.release(sink);
+            }
             let act = Act::Handoff(Reason::LowConfidence);
             return sink(Thought::Decided(self.decision(ask, found, answer, act)));
         }
         if answer.spoken.is_empty() && answer.calls.iter().any(|(name, _)| name == wire::CLARIFY) {
-            return give(self.unclear(ask), ask, answer.withheld, sink);
+            return self.give(self.unclear(ask), ask, answer.withheld, sink);
         }
         let mut uses: Vec<Use> = Vec::new();
         for (name, arguments) in answer.calls.iter() {
@@ -234,19 +248,28 @@ impl Shared {
             if name == wire::START {
                 let id = arguments.get("flow").and_then(serde_json::Value::as_str).unwrap_or_default();
                 if let Some(reply) = self.light.begin_by_id(ask, id) {
-                    return give(reply, ask, answer.withheld, sink);
+                    return self.give(reply, ask, answer.withheld, sink);
                 }
                 tracing::warn!("the large model asked for a flow that there is not");
                 continue;
             }
             // What changes something is done by flows alone, whatever a text made the model ask for.
-            if !self.light.lookups().any(|spec| spec.name == name) {
+            let Some(spec) = self.light.lookups().find(|spec| spec.name == name) else {
                 tracing::warn!(tool = name, "the large model asked for a tool that it may not use");
                 continue;
-            }
+            };
             if let Err(argument) = arguments::founded(&arguments, ask) {
                 tracing::warn!(tool = name, argument, "the large model made up an argument");
                 continue;
+            }
+            // Of anybody else nothing is told before it is known who calls: a flow asks.
+            if let Some(flow) =
+                spec.personal.as_ref().filter(|_| !arguments::own(&arguments, ask, &tenant.tools))
+            {
+                match self.light.begin_by_id(ask, flow).filter(|_| answer.is_unheard()) {
+                    Some(reply) => return self.give(reply, ask, answer.withheld, sink),
+                    None => continue,
+                }
             }
             let what = Use { tool: name.to_owned(), arguments, occasion: 0 };
             let again = ask.round > 0 && ask.memory.asked.contains(&what);
@@ -255,11 +278,16 @@ impl Shared {
             }
         }
         if uses.is_empty() && answer.spoken.is_empty() {
-            return give(self.light.answer(ask), ask, answer.withheld, sink);
+            return self.give(self.light.answer(ask), ask, answer.withheld, sink);
+        }
+        if uses.is_empty() && answer.is_unheard() {
+            return self.unsure(ask, found, answer, sink);
         }
         if uses.is_empty() {
             return sink(Thought::Decided(self.decision(ask, found, answer, Act::Answer)));
         }
+        // What is said while it is looked up.
+        answer.release(sink);
         let lang = light::language(ask);
         let waiting = uses.iter().find_map(|what| tenant.tools.find(&what.tool)?.waiting(lang));
         let waiting = waiting.map(str::to_owned);
@@ -271,6 +299,17 @@ impl Shared {
         let mut decision = self.decision(ask, found, answer, Act::Use { tools: uses, waiting });
         decision.memory = Some(Box::new(memory));
         sink(Thought::Decided(decision));
+    }
+
+    /// Says what the light tier says, with what the model was not let say before.
+    fn give(
+        &self,
+        reply: light::Reply,
+        ask: &Ask,
+        withheld: Vec<String>,
+        sink: &mut (dyn FnMut(Thought) + Send),
+    ) {
+        give(self.light.meet(ask, reply), ask, withheld, sink);
     }
 
     /// The model did not understand: the light tier asks back, or fetches a person if that was done before.
@@ -297,8 +336,7 @@ impl Shared {
         let mut ground = Ground::default();
         let entries = self.light.tenant().knowledge.entries();
         for entry in found.hits.iter().take(GIVEN).map(|hit| &entries[hit.entry]) {
-            ground.add(&entry.answer);
-            entry.answer_en.iter().for_each(|answer| ground.add(answer));
+            entry.wordings().for_each(|answer| ground.add(answer));
         }
         for used in &ask.used {
             if let Outcome::Done(answer) | Outcome::Refused { answer, .. } = &used.outcome {
@@ -319,6 +357,7 @@ impl Shared {
     async fn converse(
         &self,
         endpoint: &reqwest::Url,
+        patience: Duration,
         ask: &Ask,
         found: &Ranking,
         answer: &mut Answer,
@@ -326,18 +365,18 @@ impl Shared {
     ) -> Result<(), Failure> {
         let total = tokio::time::sleep(self.config.total);
         tokio::pin!(total);
-        let first = tokio::time::sleep(self.config.first_token);
+        let first = tokio::time::sleep(patience);
         tokio::pin!(first);
         let opened = tokio::select! {
             opened = self.request(endpoint, ask, found) => opened?,
-            () = &mut first => return Err(Failure::Slow(self.config.first_token)),
+            () = &mut first => return Err(Failure::Slow(patience)),
         };
         let mut events = std::pin::pin!(opened);
         let mut waiting = true;
         loop {
             let delta = tokio::select! {
                 delta = events.next() => delta,
-                () = &mut first, if waiting => return Err(Failure::Slow(self.config.first_token)),
+                () = &mut first, if waiting => return Err(Failure::Slow(patience)),
                 () = &mut total => return Err(Failure::Long(self.config.total)),
             };
             let finished = match delta {
@@ -347,21 +386,24 @@ impl Shared {
                 Some(Ok(delta)) => {
                     waiting &= delta.calls.is_empty();
                     answer.calls.add(delta.calls);
+                    answer.logprobs.0 += delta.logprobs.iter().sum::<f32>();
+                    answer.logprobs.1 += delta.logprobs.len() as u32;
                     if !delta.text.is_empty() {
                         waiting = false;
                         for clause in answer.cutter.push(&delta.text) {
-                            self.speak(&clause, answer, sink);
+                            self.speak(&clause, ask, found, answer, sink);
                         }
                     }
-                    delta.finished
+                    // What was not sure by now will not be: nobody is kept waiting for it.
+                    delta.finished || answer.is_hopeless()
                 }
             };
             if finished {
                 break;
             }
         }
-        if let Some(clause) = answer.cutter.finish() {
-            self.speak(&clause, answer, sink);
+        if let Some(clause) = answer.cutter.finish().filter(|_| !answer.is_hopeless()) {
+            self.speak(&clause, ask, found, answer, sink);
         }
         match answer.spoken.is_empty() && answer.calls.is_empty() && !answer.censored {
             true if answer.withheld.is_empty() => Err(Failure::Empty),
@@ -370,7 +412,14 @@ impl Shared {
         }
     }
 
-    fn speak(&self, clause: &str, answer: &mut Answer, sink: &mut (dyn FnMut(Thought) + Send)) {
+    fn speak(
+        &self,
+        clause: &str,
+        ask: &Ask,
+        found: &Ranking,
+        answer: &mut Answer,
+        sink: &mut (dyn FnMut(Thought) + Send),
+    ) {
         let clause: String = clause.chars().filter(|c| !matches!(c, '*' | '#' | '`' | '_')).collect();
         let tenant = self.light.tenant();
         if answer.censored {
@@ -383,7 +432,10 @@ impl Shared {
             answer.withheld.push(format!("{claim}: {clause}"));
         } else {
             answer.spoken.push_str(&clause);
-            sink(Thought::Clause(clause));
+            answer.held.push(clause);
+            if answer.sure || self.is_sure(ask, found, answer) {
+                answer.release(sink);
+            }
         }
     }
 
@@ -398,6 +450,7 @@ impl Shared {
             temperature: self.config.temperature,
             messages: prompt::messages(self.light.tenant(), ask, found),
             stream: true,
+            logprobs: self.config.logprobs.then_some(true),
             tools: wire::tools(
                 &self.light.flows(light::language(ask)),
                 // A model that looks things up again and again shall say what it has.
@@ -419,28 +472,10 @@ impl Shared {
     }
 
     fn decision(&self, ask: &Ask, found: &Ranking, answer: Answer, act: Act) -> Decision {
-        let entries = self.light.tenant().knowledge.entries();
-        let spoken = pairs(&answer.spoken);
-        let mut sources = Vec::new();
-        let mut topic = None;
-        let mut overlap = 0.0_f32;
-        for hit in found.hits.iter().take(GIVEN) {
-            let entry = &entries[hit.entry];
-            let share = shared(&pairs(&entry.answer), &spoken)
-                .max(entry.answer_en.as_deref().map_or(0.0, |a| shared(&pairs(a), &spoken)));
-            if share >= OVERLAP {
-                sources.push(entry.id.clone());
-                topic.get_or_insert_with(|| entry.category.clone());
-            }
-            overlap = overlap.max(share);
-        }
-        let rests = !sources.is_empty();
-        for used in ask.used.iter().filter(|used| ask.memory.asked.contains(&used.what) && ask.round > 0) {
-            sources.push(format!("tool:{}", used.what.tool));
-        }
-        let written = Written { overlap: if rests { overlap } else { 0.0 }, withheld: answer.withheld.len() };
-        let signs = Signs { written: Some(written), ..light::signs(self.light.tenant(), ask, found) };
-        let confidence = Model::embedded().judge(&signs);
+        let Rests { sources, topic, signs, .. } = self.rests(ask, found, &answer);
+        let model = Model::embedded();
+        let confidence = model.judge(&signs);
+        let why = Why { logits: recorded(model, &model.explain(&signs)), mood: None };
         let topic = match act {
             Act::Handoff(_) => "handoff".to_owned(),
             _ => topic.unwrap_or_else(|| "other".to_owned()),
@@ -452,8 +487,10 @@ impl Shared {
             tier: Tier::Llm,
             topic,
             withheld: answer.withheld,
+            answered: false,
             expect: Expect::Open,
             memory: forgotten(&ask.memory),
+            why,
         }
     }
 }

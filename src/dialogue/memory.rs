@@ -1,10 +1,15 @@
 //! What the mind keeps of one conversation between its turns. The core holds it and gives it back with the next turn; what a
 //! withdrawn answer would have changed is never kept.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::tools::Use;
+
+/// The fact that holds the plates and numbers which the caller has proven to be the own ones.
+pub const PROVEN: &str = "proven";
 
 /// The mind's memory of a call.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +20,12 @@ pub struct Memory {
     pub facts: Map<String, Value>,
     /// Tools that the large model has asked for in this turn, in order.
     pub asked: Vec<Use>,
+    /// How upset the caller was in the last turn, in percent; see [`Mood`](super::Mood).
+    #[serde(default)]
+    pub mood: u8,
+    /// How fast the caller usually speaks, syllables in ten seconds, once known.
+    #[serde(default)]
+    pub pace: Option<u16>,
     /// How many flows have begun: tells the same wish from the same wish once more.
     pub begun: u32,
 }
@@ -40,6 +51,9 @@ pub struct Progress {
     pub wish: Option<String>,
     /// Replies in a row from which nothing was learned.
     pub misses: u8,
+    /// How often, by slot, the caller's answer was not understood or had to be forgotten.
+    #[serde(default)]
+    pub failed: BTreeMap<String, u8>,
 }
 
 /// What a flow has asked the caller.
@@ -67,6 +81,13 @@ impl Progress {
             pieces: Vec::new(),
             wish: None,
             misses: 0,
+            failed: BTreeMap::new(),
         }
+    }
+
+    /// Notes that the caller's answer for `slot` was of no use.
+    pub fn fail(&mut self, slot: &str) {
+        let failed = self.failed.entry(slot.to_owned()).or_default();
+        *failed = failed.saturating_add(1);
     }
 }

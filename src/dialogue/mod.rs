@@ -15,6 +15,7 @@ pub mod lexicon;
 pub mod light;
 pub mod llm;
 pub mod memory;
+pub mod mood;
 pub mod phrases;
 pub mod retrieval;
 pub mod slots;
@@ -26,10 +27,12 @@ pub mod tenant;
 pub mod text;
 pub mod vehicle;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 pub use self::memory::Memory;
+pub use self::mood::Mood;
 use crate::asr::Transcript;
 use crate::tools::{Use, Used};
 
@@ -38,6 +41,8 @@ use crate::tools::{Use, Used};
 pub struct Ask {
     /// What the caller just said.
     pub transcript: Transcript,
+    /// What the voice showed beside the words; nothing by text.
+    pub voice: Voice,
     /// The conversation so far, oldest first, only what was really heard.
     pub history: Vec<Said>,
     /// What the last question expects.
@@ -48,6 +53,8 @@ pub struct Ask {
     pub caller: Option<String>,
     /// True if the last question is the core's own (a call-back's number or time), not the mind's.
     pub core_asks: bool,
+    /// True while a person is being sought for the caller.
+    pub waiting: bool,
     /// What the mind has kept of the conversation: the memory of its last decision that took effect.
     pub memory: Memory,
     /// Every use of a tool in this call and what came of it, oldest first.
@@ -56,6 +63,15 @@ pub struct Ask {
     pub round: u32,
     /// Set by the asker when the caller spoke on or barged in; stop as soon as it is seen.
     pub cancelled: Arc<AtomicBool>,
+}
+
+/// What a voice shows beside the words.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Voice {
+    /// How much louder than the caller usually is in this call, dB; [`None`] in the first turn.
+    pub louder_db: Option<f32>,
+    /// Syllables per second of speech, pauses not counted; [`None`] for a few words.
+    pub syllables_per_second: Option<f32>,
 }
 
 /// One turn of the history.
@@ -125,12 +141,55 @@ pub struct Decision {
     /// Clauses that were made and not spoken, as the house style or the sources do not allow them, each with the reason.
     #[serde(default)]
     pub withheld: Vec<String>,
+    /// True if the caller's words are a whole answer to what the mind had asked: nothing more is to be waited for.
+    #[serde(default)]
+    pub answered: bool,
     /// What the last clause asks for, if it asks.
     #[serde(default)]
     pub expect: Expect,
     /// What the mind keeps from now on; [`None`] if that is what it kept before.
     #[serde(default)]
     pub memory: Option<Box<Memory>>,
+    /// How it came to the confidence, and what it makes of the caller's mood.
+    #[serde(default)]
+    pub why: Why,
+}
+
+/// The reasons of a decision, for the record.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Why {
+    /// What each sign added to the log-odds of the confidence, to a hundredth; nothing if a rule decided.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub logits: BTreeMap<String, f32>,
+    /// The caller's mood; nothing if it is calm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mood: Option<Mood>,
+}
+
+impl Why {
+    /// True if there is nothing to tell.
+    pub fn is_empty(&self) -> bool {
+        self.logits.is_empty() && self.mood.is_none()
+    }
+}
+
+impl Decision {
+    /// A decision of the light tier that rests on nothing, asks nothing, and leaves the memory as it is.
+    pub fn new(act: Act, confidence: f32, topic: &str) -> Self {
+        Self {
+            act,
+            confidence,
+            sources: Vec::new(),
+            tier: Tier::Light,
+            topic: topic.to_owned(),
+            withheld: Vec::new(),
+            answered: false,
+            expect: Expect::Open,
+            memory: None,
+            why: Why::default(),
+        }
+    }
 }
 
 /// What to do beside speaking.
@@ -155,6 +214,10 @@ pub enum Act {
     When(String),
     /// The caller is done: say goodbye and hang up.
     Goodbye,
+    /// The caller, who waits for a person, would rather be called back.
+    StopWaiting,
+    /// The caller wants to know how long it has to wait for a person; the core knows.
+    Place,
     /// Go on with what was cut short; the core knows the rest.
     Continue,
     /// Nothing was asked (side talk, a backchannel, a cough): say nothing, listen on.
@@ -182,6 +245,8 @@ impl Act {
             Self::PhonePart(_) => "phone_part",
             Self::When(_) => "when",
             Self::Goodbye => "goodbye",
+            Self::StopWaiting => "stop_waiting",
+            Self::Place => "place",
             Self::Continue => "continue",
             Self::Ignore => "ignore",
             Self::Use { .. } => "use",
@@ -205,6 +270,20 @@ pub enum Reason {
     LowConfidence,
     /// A tool or the mind itself failed.
     Broken,
+}
+
+impl Reason {
+    /// The name that records, metrics and configuration give it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::KeyZero => "key_zero",
+            Self::Safety => "safety",
+            Self::Upset => "upset",
+            Self::LowConfidence => "low_confidence",
+            Self::Broken => "broken",
+        }
+    }
 }
 
 /// Which tier answered.

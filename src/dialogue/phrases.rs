@@ -20,6 +20,18 @@ pub struct Phrases {
     pub low_confidence: String,
     /// Said by the core when a handoff begins, after whatever the mind said.
     pub handing_over: String,
+    /// All seats are busy, and the caller is the next.
+    pub queue_next: String,
+    /// `{ahead}` callers come before, and nothing is known of how long they take.
+    pub queue_ahead: String,
+    /// `{ahead}` callers come before, which takes about `{minutes}` minutes.
+    pub queue_wait: String,
+    /// What the caller can do meanwhile: ask on, or be called back (`*`).
+    pub queue_choice: String,
+    /// A seat is being called at this moment.
+    pub seat_rings: String,
+    /// Nobody is on duty until `{opens}`: offers a call-back; expects yes or no.
+    pub out_of_hours: String,
     /// No seat took the call: offers a call-back; expects yes or no.
     pub seat_busy_offer: String,
     /// Asks whether the number that is calling shall be called back, `{number}`.
@@ -59,6 +71,10 @@ pub struct Phrases {
     pub offer_person: String,
     /// Said by the mind to an angry caller, before the handoff.
     pub apology: String,
+    /// First clause to a caller who is tense: understanding, nothing else.
+    pub acknowledge: String,
+    /// Added for a tense caller who was not understood: a person is within reach.
+    pub or_person: String,
     /// Answer to a greeting.
     pub hello: String,
     /// Answer to "who are you": says honestly that it is a machine.

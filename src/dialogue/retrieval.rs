@@ -180,6 +180,12 @@ impl Index {
         index
     }
 
+    /// True if what is right of `entry` depends on the vehicle: it holds for some only, or another of the same questions does.
+    pub fn varies(&self, entry: usize) -> bool {
+        let some_only = |entry: usize| !self.models[entry].is_empty();
+        some_only(entry) || self.rivals[entry].iter().any(|other| some_only(*other))
+    }
+
     /// Ranks the entries for what the caller said, of whose vehicle nothing is known but what is said here.
     pub fn search(&self, text: &str) -> Ranking {
         self.search_for(text, None)

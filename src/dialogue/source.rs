@@ -10,6 +10,11 @@ use rust_embed::RustEmbed;
 #[exclude = "*/eval/*"]
 struct Embedded;
 
+/// Line, from 1, at which `text` is not well formed.
+pub(crate) fn line_of(text: &str, error: &toml::de::Error) -> usize {
+    error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count())
+}
+
 /// Why a tenant's file could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -36,7 +36,7 @@ pub(super) fn summarize(tenant: &Tenant, history: &[Said], reason: Reason, calle
             let begins = |answer: &str| {
                 super::clause::clauses(answer).first().is_some_and(|c| heard.contains(c.as_str()))
             };
-            begins(&e.answer) || e.answer_en.as_deref().is_some_and(begins)
+            e.wordings().any(begins)
         })
         .map(|e| e.title.as_str())
         .take(2)
@@ -44,7 +44,11 @@ pub(super) fn summarize(tenant: &Tenant, history: &[Said], reason: Reason, calle
     if !answered.is_empty() {
         parts.push(format!("已答：{}", answered.join("、")));
     }
-    if said.iter().any(|t| Heard::new(t).upset(tenant).is_some()) {
+    let upset = |text: &String| {
+        let heard = Heard::new(text);
+        heard.upset(tenant).is_some() || heard.complains(tenant).is_some()
+    };
+    if said.iter().any(upset) {
         parts.push("客户情绪激动".to_owned());
     }
     parts.push(
@@ -70,7 +74,7 @@ fn problem(tenant: &Tenant, text: &str, angry: bool) -> Option<String> {
     let none = heard.small_talk().is_some()
         || tenant.lexicon.is_backchannel(text)
         || heard.wants_person(tenant).is_some()
-        || (!angry && heard.upset(tenant).is_some())
+        || (!angry && (heard.upset(tenant).is_some() || heard.complains(tenant).is_some()))
         || (length <= 5 && slots::yes_no(text).is_some())
         || heard.text() == "我要投诉"
         || digits * 2 > length

@@ -14,6 +14,7 @@ use super::sound::Phrase;
 use super::source::{self, Source};
 use super::spelling::Spelling;
 use super::text::Lang;
+use crate::calendar::{self, Calendar};
 use crate::tools::{self, Specs};
 
 /// One company: what it says, knows and forbids.
@@ -33,6 +34,8 @@ pub struct Tenant {
     pub tools: Specs,
     /// What must not be improvised (`flows/*.toml`).
     pub flows: Flows,
+    /// When people answer (`calendar.toml`); [`None`] if it does not say.
+    pub calendar: Option<Arc<Calendar>>,
 }
 
 /// `tenant.toml`.
@@ -58,9 +61,15 @@ pub struct Config {
     /// Confidence limits.
     #[serde(default)]
     pub thresholds: Thresholds,
+    /// From where on a caller counts as tense, or upset.
+    #[serde(default)]
+    pub mood: Moods,
     /// House style.
     #[serde(default)]
     pub style: Style,
+    /// How callers are recognised.
+    #[serde(default)]
+    pub profile: Option<Profile>,
     /// Fixed sentences by language; `zh` and `en`.
     pub phrases: PhraseBook,
     /// Dangers, with the advice for each.
@@ -72,6 +81,18 @@ pub struct Config {
     /// How callers show anger.
     #[serde(default)]
     pub upset: Cues,
+    /// What callers say while a person is waited for.
+    #[serde(default)]
+    pub waiting: Waiting,
+    /// The skill that a seat needs, by the reason of the handoff or by topic.
+    #[serde(default)]
+    pub skills: BTreeMap<String, String>,
+    /// Calls that we place.
+    #[serde(default)]
+    pub outbound: Calls,
+    /// How callers complain without it.
+    #[serde(default)]
+    pub complaint: Option<Complaint>,
 }
 
 /// The tenant's tools, if it has any.
@@ -105,6 +126,24 @@ impl Default for Thresholds {
     }
 }
 
+/// Limits of a caller's mood in 0..=1.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Moods {
+    /// From here on the caller is met with understanding, answers are short, and the thresholds of confidence rise.
+    pub tense: f32,
+    /// From here on a person takes over.
+    pub upset: f32,
+    /// By how much the thresholds of confidence rise for a tense caller.
+    pub stricter: f32,
+}
+
+impl Default for Moods {
+    fn default() -> Self {
+        Self { tense: 0.5, upset: 0.85, stricter: 0.1 }
+    }
+}
+
 /// House style.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,6 +154,21 @@ pub struct Style {
     /// Spoken by a large model only if a source says it: promises, prices, safety.
     #[serde(default)]
     pub claims: Vec<String>,
+    /// Words of callers who know cars: they get the short wording of an entry (`expert`).
+    #[serde(default)]
+    pub technical: Vec<String>,
+}
+
+/// The tool that tells whose number is calling; used at the first turn in which the answer depends on the vehicle.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Its name. It must only look up.
+    pub tool: String,
+    /// Its argument that takes the calling number.
+    pub phone: String,
+    /// JSON pointer to the list of vehicles in its answer.
+    pub vehicles: String,
 }
 
 /// Fixed sentences by language.
@@ -140,6 +194,17 @@ pub struct Danger {
     pub advice_en: String,
 }
 
+/// A complaint and the flow that listens to it; where that cannot be begun, it is for a person as anger is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Complaint {
+    /// How callers complain.
+    #[serde(flatten)]
+    pub cues: Cues,
+    /// The flow.
+    pub flow: String,
+}
+
 /// Words that betray an intent.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -156,6 +221,51 @@ pub struct Cues {
     /// Wordings that only ask about it: these do not count.
     #[serde(default)]
     pub info: Vec<String>,
+}
+
+/// How customers are called.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Calls {
+    /// Nobody is called from the first time to the second, in the hotline's zone; it may cross midnight.
+    pub quiet: Option<[jiff::civil::Time; 2]>,
+    /// How often a customer is tried.
+    pub attempts: u32,
+    /// Minutes between attempts.
+    pub retry_minutes: u32,
+    /// Whether a reminder is left with a machine that records.
+    pub leave_message: bool,
+    /// Said to somebody who is called back, before the person is brought in.
+    pub callback_here: String,
+}
+
+impl Calls {
+    /// From an attempt that came to nothing to the next.
+    pub fn retry(&self) -> jiff::SignedDuration {
+        jiff::SignedDuration::from_mins(i64::from(self.retry_minutes))
+    }
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self {
+            quiet: None,
+            attempts: 3,
+            retry_minutes: 30,
+            leave_message: true,
+            callback_here: "您之前登记了回电，现在给您回过来。".into(),
+        }
+    }
+}
+
+/// What callers say while a person is waited for.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Waiting {
+    /// They would rather be called back.
+    pub stop: Cues,
+    /// They want to know how long it takes.
+    pub how_long: Cues,
 }
 
 /// Why a tenant could not be loaded.
@@ -191,8 +301,26 @@ pub enum Error {
     /// A flow is wrong.
     #[error(transparent)]
     Flow(#[from] flow::Error),
+    /// The calendar is wrong.
+    #[error(transparent)]
+    Calendar(#[from] calendar::Error),
+    /// A tool names a flow that is not there.
+    #[error(
+        "tools.toml: the tool `{tool}` is personal, but there is no flow `{flow}`; name one of flows/*.toml"
+    )]
+    NoGuard {
+        /// The tool.
+        tool: String,
+        /// The flow.
+        flow: String,
+    },
+    /// The profile's tool is not there.
+    #[error(
+        "[profile] in tenant.toml: `{0}` is no tool that only looks up, with that argument; name one of tools.toml"
+    )]
+    NoProfile(String),
     /// An entry begins a flow that is not there.
-    #[error("knowledge entry `{entry}`: there is no flow `{flow}`; name one of flows/*.toml")]
+    #[error("`{entry}`: there is no flow `{flow}`; name one of flows/*.toml")]
     NoFlow {
         /// The entry.
         entry: String,
@@ -232,7 +360,7 @@ impl Tenant {
         let text = source.read("tenant.toml")?;
         toml::from_str(&text).map_err(|e| Error::Config {
             file: source.show("tenant.toml"),
-            line: e.span().map_or(1, |s| 1 + text[..s.start.min(text.len())].matches('\n').count()),
+            line: source::line_of(&text, &e),
             problem: e.message().to_owned(),
         })
     }
@@ -245,6 +373,12 @@ impl Tenant {
             Specs::default()
         };
         let flows = Flows::load(source, &tools)?;
+        let guarded = tools.iter().filter_map(|tool| Some((tool, tool.personal.as_ref()?)));
+        for (tool, flow) in guarded {
+            if flows.find(flow).is_none() {
+                return Err(Error::NoGuard { tool: tool.name.clone(), flow: flow.clone() });
+            }
+        }
         Ok((tools, flows))
     }
 
@@ -262,12 +396,26 @@ impl Tenant {
         let knowledge = Knowledge::load(&source, today, &config.style.forbidden)?;
         let spelling = Spelling::new(&config, &knowledge);
         let (tools, flows) = Self::deeds(&source)?;
+        if let Some(profile) = config.profile.as_ref().filter(|_| !tools.is_empty()) {
+            let takes = |tool: &tools::Spec| {
+                !tool.changes && tool.parameters.pointer(&format!("/properties/{}", profile.phone)).is_some()
+            };
+            if !tools.find(&profile.tool).is_some_and(|tool| takes(tool)) {
+                return Err(Error::NoProfile(profile.tool.clone()));
+            }
+        }
+        if let Some(complaint) =
+            config.complaint.as_ref().filter(|c| !tools.is_empty() && flows.find(&c.flow).is_none())
+        {
+            return Err(Error::NoFlow { entry: "[complaint]".into(), flow: complaint.flow.clone() });
+        }
         for entry in knowledge.entries() {
             if let Some(flow) = entry.flow.as_ref().filter(|flow| flows.find(flow).is_none()) {
                 return Err(Error::NoFlow { entry: entry.id.clone(), flow: flow.clone() });
             }
         }
-        Ok(Self { id: name.to_owned(), config, lexicon, knowledge, spelling, tools, flows })
+        let calendar = Calendar::load(&source)?.map(Arc::new);
+        Ok(Self { id: name.to_owned(), config, lexicon, knowledge, spelling, tools, flows, calendar })
     }
 
     /// Fixed sentences in that language.

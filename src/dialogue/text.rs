@@ -11,6 +11,14 @@ pub enum Lang {
 }
 
 impl Lang {
+    /// ISO 639-1.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Zh => "zh",
+            Self::En => "en",
+        }
+    }
+
     /// The language of `text` by its script; [`None`] if it has neither (digits only, empty).
     pub fn of(text: &str) -> Option<Self> {
         if text.chars().any(is_han) {
@@ -19,6 +27,41 @@ impl Lang {
             Some(Self::En)
         } else {
             None
+        }
+    }
+
+    /// The language that `text` asks for, whichever it is in itself: 说英文, "in Chinese please".
+    pub fn asked_for(text: &str) -> Option<Self> {
+        const EN: [&str; 9] = [
+            "说英文",
+            "说英语",
+            "讲英文",
+            "讲英语",
+            "用英文",
+            "用英语",
+            "speak english",
+            "in english",
+            "english please",
+        ];
+        const ZH: [&str; 11] = [
+            "说中文",
+            "讲中文",
+            "用中文",
+            "说普通话",
+            "讲普通话",
+            "说汉语",
+            "speak chinese",
+            "in chinese",
+            "speak mandarin",
+            "in mandarin",
+            "chinese please",
+        ];
+        let text = normalize(text);
+        let asks = |words: &[&str]| words.iter().filter_map(|word| text.rfind(word)).max();
+        match (asks(&ZH), asks(&EN)) {
+            (None, None) => None,
+            // 不说英文了，说中文: the last one counts.
+            (zh, en) => Some(if zh > en { Self::Zh } else { Self::En }),
         }
     }
 }
@@ -147,6 +190,19 @@ pub fn is_filler(normalized: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wish_for_a_language_is_known_in_either() {
+        for (text, lang) in [
+            ("可以说英文吗", Some(Lang::En)),
+            ("can we speak Chinese please", Some(Lang::Zh)),
+            ("别说英文了，说中文吧", Some(Lang::Zh)),
+            ("英文说明书在哪里", None),
+            ("how long is the warranty", None),
+        ] {
+            assert_eq!(Lang::asked_for(text), lang, "{text}");
+        }
+    }
 
     #[test]
     fn punctuation_width_and_case_do_not_matter() {

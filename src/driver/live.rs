@@ -17,6 +17,7 @@ use crate::leg::{Leg, LegEvent};
 use crate::media::{FRAME_TIME, Frame};
 use crate::record::MediaRecord;
 use crate::record::wav::StereoWriter;
+use crate::seat::Target;
 
 /// What a live call needs beside its session and its caller.
 pub struct Surroundings {
@@ -52,12 +53,22 @@ pub async fn run<L: Leg>(
     loop {
         while let Some(command) = commands.pop_front() {
             match (command, &surroundings.line) {
-                (Command::DialSeat { attempt, target }, Some(line)) => {
-                    seat = Some(Seat::dial(line, attempt, target));
+                (Command::DialSeat { attempt, targets }, Some(line)) => {
+                    drop_seat(&mut seat, &mut media);
+                    seat = Some(Seat::dial(line, attempt, targets));
                 }
-                (Command::DialSeat { attempt, .. }, None) => {
-                    let news = SeatNews::Failed(HandoffOutcome::Unreachable);
-                    commands.extend(session.handle(clock.now(), Input::Seat { attempt, news }));
+                (Command::DialSeat { attempt, targets }, None) => {
+                    for Target { seat, .. } in targets {
+                        let news =
+                            SeatNews::Failed { seat, outcome: HandoffOutcome::Unreachable, code: None };
+                        commands.extend(session.handle(clock.now(), Input::Seat { attempt, news }));
+                    }
+                }
+                (Command::Press { leg: LegId::Caller, digit }, _) => caller.press(digit),
+                (Command::Press { leg: LegId::Seat, digit }, _) => {
+                    if let Some(seat) = &mut seat {
+                        seat.press(digit);
+                    }
                 }
                 (Command::HangUpSeat, _) => drop_seat(&mut seat, &mut media),
                 (Command::HangUp, _) => {}
@@ -70,6 +81,11 @@ pub async fn run<L: Leg>(
             biased;
             _ = ticker.tick() => {
                 let now = clock.now();
+                if let Some(gone) = seat.as_ref().filter(|seat| seat.is_dead(now, surroundings.rtp_timeout)) {
+                    let gone = Input::Seat { attempt: gone.attempt(), news: SeatNews::Gone };
+                    commands.extend(session.handle(now, gone));
+                    drop_seat(&mut seat, &mut media);
+                }
                 if !held && is_dead(caller.last_heard(), taken_up, now, surroundings.rtp_timeout) {
                     session.handle(now, Input::CallerGone { dead_line: true })
                 } else {

@@ -16,6 +16,7 @@ use crate::clock::Time;
 use crate::dialogue::{Mind, Thought};
 use crate::media::Frame;
 use crate::record::{CallInfo, CallRecord, Folder, MediaRecord, Tap};
+use crate::seat::{Seats, Target, Wish};
 use crate::tools::Tools;
 use crate::tts::{Piece, Request, Synthesizer};
 
@@ -30,6 +31,8 @@ pub struct Services {
     pub mind: Arc<dyn Mind>,
     /// The systems behind the hotline.
     pub tools: Arc<dyn Tools>,
+    /// Who serves callers that want a person.
+    pub seats: Arc<dyn Seats>,
     /// Keeps promised call-backs.
     pub callbacks: Arc<dyn Callbacks>,
     /// ISO 639-1 code of the callers' language.
@@ -64,15 +67,22 @@ pub trait Callbacks: Send + Sync {
 /// What only the owner of the legs can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Dial a seat; its news carries `attempt`.
+    /// Dial seats; their news carry `attempt`.
     DialSeat {
         /// Comes back with the news.
         attempt: u32,
-        /// SIP URI.
-        target: String,
+        /// The first that answers stays.
+        targets: Vec<Target>,
     },
-    /// Cancel or hang up the seat.
+    /// Cancel or hang up the seats.
     HangUpSeat,
+    /// Press a key towards a leg.
+    Press {
+        /// Whose telephone gets it.
+        leg: LegId,
+        /// The key.
+        digit: char,
+    },
     /// Hang up the caller; the call is over.
     HangUp,
 }
@@ -131,7 +141,11 @@ impl Session {
                 Output::Play { leg: LegId::Caller, frame } => self.to_caller = frame,
                 Output::Play { leg: LegId::Seat, frame } => self.to_seat = Some(frame),
                 Output::Event(event) => self.tap(&event),
-                Output::DialSeat { attempt, target } => commands.push(Command::DialSeat { attempt, target }),
+                Output::DialSeat { attempt, targets } => {
+                    commands.push(Command::DialSeat { attempt, targets });
+                }
+                Output::Press { leg, digit } => commands.push(Command::Press { leg, digit }),
+                Output::Queue(wish) => self.wish(wish),
                 Output::HangUpSeat => commands.push(Command::HangUpSeat),
                 Output::HangUp => commands.push(Command::HangUp),
                 request => self.request(request),
@@ -169,6 +183,15 @@ impl Session {
             self.folder.recording(path);
         }
         self.folder.record()
+    }
+
+    fn wish(&self, wish: Wish) {
+        let replies = self.replies.clone();
+        self.services.seats.wish(
+            &self.id,
+            wish,
+            Box::new(move |news| drop(replies.send(Input::Queue(news)))),
+        );
     }
 
     fn tap(&mut self, event: &Event) {

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::ingest::{Options, Report, item};
 use super::read;
-use super::sha256;
 use super::shelf::{self, Shelf};
 use crate::dialogue::intent::Heard;
 use crate::dialogue::knowledge::{Entry, Origin, Sensitivity, Status};
@@ -12,6 +11,7 @@ use crate::dialogue::retrieval::Index;
 use crate::dialogue::tenant::Tenant;
 use crate::dialogue::text::{is_filler, is_han, normalize, strip_fillers};
 use crate::dialogue::{Act, Reason, Who};
+use crate::digest::sha256;
 use crate::record::CallRecord;
 
 /// A question that was not answered.
@@ -184,6 +184,7 @@ fn new_group(asked: &Asked, options: &Options) -> Entry {
         questions_en: Vec::new(),
         answer: String::new(),
         answer_en: None,
+        expert: None,
         flow: None,
         source: Some(Origin {
             document: CALLS.into(),

@@ -74,8 +74,8 @@ pub fn unfit(entry: &Entry, config: &Config, flows: Option<&Flows>) -> Vec<Strin
     if entry.answer.is_empty() {
         problems.push("has no answer; write it below the second `+++`".to_owned());
     }
-    let answers = [Some(&entry.answer), entry.answer_en.as_ref()];
-    for (answer, name) in answers.into_iter().zip(["answer", "answer_en"]) {
+    let answers = [Some(&entry.answer), entry.answer_en.as_ref(), entry.expert.as_ref()];
+    for (answer, name) in answers.into_iter().zip(["answer", "answer_en", "expert"]) {
         let Some(answer) = answer else { continue };
         let (length, most) = (answer.chars().count(), most(answer));
         if length > most {

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use jieba_rs::{KeywordExtract, TfIdf};
 
+use super::most;
 use super::section::Section;
-use super::{most, sha256};
 use crate::dialogue::knowledge::{Entry, Origin, Sensitivity, Status};
 use crate::dialogue::text::is_han;
+use crate::digest::sha256;
 use crate::segment::jieba;
 
 /// Words that point to an entry, at most.
@@ -55,6 +56,7 @@ pub fn draft(document: &Document, section: &Section, keywords: &Words) -> Entry 
         questions_en: Vec::new(),
         answer,
         answer_en: None,
+        expert: None,
         flow: None,
         source: Some(Origin {
             document: document.name.clone(),

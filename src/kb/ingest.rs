@@ -9,11 +9,11 @@ use super::calls::{self, Asked};
 use super::draft::{Document, Words, draft};
 use super::read::{self, Kind};
 use super::section::sections;
-use super::sha256;
 use super::shelf::{self, Shelf};
 use crate::dialogue::knowledge::{Entry, Status};
 use crate::dialogue::retrieval::Index;
 use crate::dialogue::tenant::Tenant;
+use crate::digest::sha256;
 
 /// How to take in.
 #[derive(Clone, Debug)]
@@ -241,6 +241,7 @@ fn place(
             status: Status::Draft,
             questions_en: Vec::new(),
             answer_en: None,
+            expert: None,
             approved_by: None,
             approved_at: None,
             ..there.clone()

@@ -219,6 +219,7 @@ fn what_callers_asked_in_vain_becomes_questions() {
             Some(HandoffRecord {
                 reason: Reason::LowConfidence,
                 seats: Vec::new(),
+                failed: Vec::new(),
                 summary: None,
                 outcome: Some(HandoffOutcome::Accepted),
                 bridged_ms: Some(5000),

@@ -247,7 +247,8 @@ pub fn render(entry: &Entry) -> String {
         line("questions_en", lines(&entry.questions_en));
         line("answer_en", quoted(answer));
     }
-    for (key, text) in [("flow", &entry.flow), ("approved_by", &entry.approved_by)] {
+    for (key, text) in [("expert", &entry.expert), ("flow", &entry.flow), ("approved_by", &entry.approved_by)]
+    {
         if let Some(text) = text {
             line(key, quoted(text));
         }

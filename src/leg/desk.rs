@@ -114,6 +114,8 @@ impl Leg for Desk {
         std::future::pending().await
     }
 
+    fn press(&mut self, _digit: char) {}
+
     fn hang_up(&mut self) {}
 
     /// A desk is never dead.

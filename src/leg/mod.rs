@@ -17,6 +17,8 @@ pub trait Leg: Send {
     fn push(&mut self, now: Time, frame: &Frame);
     /// Waits for the next event. Safe to cancel.
     fn event(&mut self) -> impl Future<Output = LegEvent> + Send;
+    /// Presses a key towards the party, if its line takes keys.
+    fn press(&mut self, digit: char);
     /// Ends the connection.
     fn hang_up(&mut self);
     /// When the party was last heard from; none if never or if that cannot be known.

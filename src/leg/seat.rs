@@ -1,6 +1,8 @@
 //! A human seat: dialled over SIP, then a leg like any other.
 
-use tokio::task::JoinHandle;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
 
 use super::sip::{Line, SipLeg};
 use super::{Leg, LegEvent};
@@ -10,50 +12,86 @@ use crate::call::{Input, SeatNews};
 use crate::clock::Time;
 use crate::media::Frame;
 use crate::record::MediaRecord;
+use crate::seat::Target;
 
-/// A seat that is being dialled or has answered. Dropping it cancels or hangs up.
+/// Seats that are being dialled, or the one that has answered. Dropping it cancels or hangs up.
 pub struct Seat {
     attempt: u32,
     state: State,
 }
 
 enum State {
-    Dialling(JoinHandle<Result<SipLeg, HandoffOutcome>>),
-    Up(Box<SipLeg>),
+    Dialling(JoinSet<(String, Result<SipLeg, Failure>)>),
+    Up {
+        leg: Box<SipLeg>,
+        /// Since it answered or was taken off hold.
+        since: Time,
+        held: bool,
+    },
     Gone,
 }
 
+type Failure = (HandoffOutcome, Option<u16>);
+
 impl Seat {
-    /// Starts dialling; never blocks.
-    pub fn dial(line: &Line, attempt: u32, target: String) -> Self {
-        let line = line.clone();
-        Self { attempt, state: State::Dialling(tokio::spawn(async move { line.dial(&target).await })) }
+    /// Starts dialling all of `targets`; never blocks. The first that answers stays, the others are cancelled.
+    pub fn dial(line: &Line, attempt: u32, targets: Vec<Target>) -> Self {
+        let mut dialling = JoinSet::new();
+        for target in targets {
+            let line = line.clone();
+            dialling.spawn(async move {
+                let outcome = line.dial(&target.uri).await;
+                (target.seat, outcome)
+            });
+        }
+        Self { attempt, state: State::Dialling(dialling) }
     }
 
     /// The next news of it, as an input for the call. Safe to cancel.
     pub async fn event(&mut self) -> Input {
         let attempt = self.attempt;
         match &mut self.state {
-            State::Dialling(dialling) => {
-                let news = match dialling.await {
-                    Ok(Ok(leg)) => {
-                        self.state = State::Up(Box::new(leg));
-                        SeatNews::Answered
-                    }
-                    Ok(Err(outcome)) => self.failed(outcome),
-                    Err(_) => self.failed(HandoffOutcome::Unreachable),
-                };
-                Input::Seat { attempt, news }
-            }
-            State::Up(leg) => match leg.event().await {
+            State::Dialling(dialling) => match dialling.join_next().await {
+                Some(Ok((seat, Ok(leg)))) => {
+                    // The outgoing calls of the others are cancelled as their futures are dropped.
+                    let since = leg.clock().now();
+                    self.state = State::Up { leg: Box::new(leg), since, held: false };
+                    Input::Seat { attempt, news: SeatNews::Answered { seat } }
+                }
+                Some(Ok((seat, Err((outcome, code))))) => {
+                    Input::Seat { attempt, news: SeatNews::Failed { seat, outcome, code } }
+                }
+                // A task that panicked says no name; the ring timer ends its seat.
+                Some(Err(_)) => Input::Fault { part: "seat".into(), error: "dialling failed".into() },
+                None => {
+                    self.state = State::Gone;
+                    std::future::pending().await
+                }
+            },
+            State::Up { leg, since, held } => match leg.event().await {
                 LegEvent::Dtmf(digit) => Input::Dtmf { leg: LegId::Seat, digit },
-                LegEvent::Hold(held) => Input::Hold { leg: LegId::Seat, held },
+                LegEvent::Hold(hold) => {
+                    (*held, *since) = (hold, leg.clock().now());
+                    Input::Hold { leg: LegId::Seat, held: hold }
+                }
                 LegEvent::Gone => {
                     self.state = State::Gone;
                     Input::Seat { attempt, news: SeatNews::Gone }
                 }
             },
             State::Gone => std::future::pending().await,
+        }
+    }
+
+    /// The offer that it was called for.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Presses a key towards it, once it has answered.
+    pub fn press(&mut self, digit: char) {
+        if let Some(leg) = self.leg() {
+            leg.press(digit);
         }
     }
 
@@ -69,6 +107,13 @@ impl Seat {
         }
     }
 
+    /// True if it has answered, is not on hold, and nothing came from it for `timeout`. It is over then.
+    pub fn is_dead(&self, now: Time, timeout: Duration) -> bool {
+        let State::Up { leg, since, held } = &self.state else { return false };
+        let heard = leg.last_heard().unwrap_or(*since).max(*since);
+        !*held && now.saturating_since(heard) > timeout
+    }
+
     /// What the network did to it, once it has answered.
     pub fn media(&mut self) -> Option<MediaRecord> {
         self.leg().map(|leg| MediaRecord { leg: "seat".into(), ..leg.media() })
@@ -76,22 +121,8 @@ impl Seat {
 
     fn leg(&mut self) -> Option<&mut SipLeg> {
         match &mut self.state {
-            State::Up(leg) => Some(leg),
+            State::Up { leg, .. } => Some(leg),
             _ => None,
-        }
-    }
-
-    fn failed(&mut self, outcome: HandoffOutcome) -> SeatNews {
-        self.state = State::Gone;
-        SeatNews::Failed(outcome)
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        if let State::Dialling(dialling) = &self.state {
-            // The outgoing call is cancelled when the task's future is dropped.
-            dialling.abort();
         }
     }
 }

@@ -90,15 +90,19 @@ impl Line {
     }
 
     /// Calls a seat; a failure is what it means for the handoff.
-    pub async fn dial(&self, target: &str) -> Result<SipLeg, HandoffOutcome> {
+    pub async fn dial(&self, target: &str) -> Result<SipLeg, (HandoffOutcome, Option<u16>)> {
         self.call(target).await.map_err(|error| {
             tracing::info!(%error, "the seat was not reached");
-            match error {
-                Error::Refused { cause: FailCause::Busy, .. } => HandoffOutcome::Busy,
-                Error::Refused { cause: FailCause::Declined, .. } => HandoffOutcome::Declined,
-                Error::Refused { cause: FailCause::NoAnswer, .. } => HandoffOutcome::NoAnswer,
+            let Error::Refused { cause, code, .. } = error else {
+                return (HandoffOutcome::Unreachable, None);
+            };
+            let outcome = match cause {
+                FailCause::Busy => HandoffOutcome::Busy,
+                FailCause::Declined => HandoffOutcome::Declined,
+                FailCause::NoAnswer => HandoffOutcome::NoAnswer,
                 _ => HandoffOutcome::Unreachable,
-            }
+            };
+            (outcome, Some(code).filter(|code| *code > 0))
         })
     }
 
@@ -151,13 +155,6 @@ impl SipLeg {
         self.clock
     }
 
-    /// Presses a key (RFC 4733, or SIP INFO if the far end does not take events).
-    pub fn send_dtmf(&mut self, digit: char) {
-        if self.media.send_dtmf(digit, KEY_LENGTH).is_err() {
-            self.session.send_info_dtmf(digit);
-        }
-    }
-
     /// Puts the far end on hold.
     pub fn hold(&mut self) {
         self.session.hold();
@@ -208,6 +205,13 @@ impl Leg for SipLeg {
                 },
                 () = self.media.wait(|| clock.instant(clock.now())) => {}
             }
+        }
+    }
+
+    /// By RFC 4733, or SIP INFO if the far end does not take events.
+    fn press(&mut self, digit: char) {
+        if self.media.send_dtmf(digit, KEY_LENGTH).is_err() {
+            self.session.send_info_dtmf(digit);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Plain DSP on plain samples: frames, resampling, voice activity, levels. No sockets, no clock, no tasks.
 
+pub mod amd;
 pub mod echo;
 pub mod periodicity;
 pub mod resample;

@@ -290,6 +290,7 @@ fn turn(who: Who, text: &str) -> TurnRecord {
         confidence: None,
         engine: None,
         end_of_turn: None,
+        why: crate::dialogue::Why::default(),
         act: None,
         tier: None,
         topic: None,
@@ -309,6 +310,7 @@ fn record(turns: Vec<TurnRecord>) -> CallRecord {
         handoff: Some(HandoffRecord {
             reason: Reason::Requested,
             seats: vec!["sip:seat".into()],
+            failed: Vec::new(),
             summary: None,
             outcome: Some(HandoffOutcome::Accepted),
             bridged_ms: Some(20_000),

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{CallInfo, CallRecord, CallbackRecord, HandoffRecord, MediaRecord, Tap, ToolRecord, TurnRecord};
+use super::{
+    CallInfo, CallRecord, CallbackRecord, HandoffRecord, MediaRecord, SeatRecord, Tap, ToolRecord, TurnRecord,
+};
 use crate::asr::written::written;
 use crate::call::endpointing::EndOfTurn;
 use crate::call::event::{Event, EventKind, LegId, Timings, TurnId};
 use crate::clock::Time;
-use crate::dialogue::{Act, Reason, Tier, Who};
+use crate::dialogue::{Act, Reason, Tier, Who, Why};
 
 /// Failures kept by name in a record; the rest are counted in its last line.
 const FAULTS_KEPT: usize = 100;
@@ -37,7 +39,7 @@ pub struct Folder {
 /// What is known of a bot's turn before it is over.
 #[derive(Clone, Debug, Default)]
 struct Open {
-    decided: Option<(Act, Tier, String, Vec<String>, f32)>,
+    decided: Option<(Act, Tier, String, Vec<String>, f32, Why)>,
     timings: Option<Timings>,
 }
 
@@ -73,6 +75,8 @@ impl Folder {
             // These mark moments for live taps; what they lead to comes as an event of its own. A seat's keys answer its own
             // prompts.
             EventKind::Answered
+            | EventKind::MachineAnswered
+            | EventKind::Queued { .. }
             | EventKind::SpeechStarted
             | EventKind::Partial(_)
             | EventKind::AnswerDropped { .. }
@@ -88,10 +92,10 @@ impl Folder {
                 turn.end_of_turn = self.end_of_turn.take();
                 self.insert(turn);
             }
-            EventKind::Decided { turn, act, confidence, sources, tier, topic } => {
+            EventKind::Decided { turn, act, confidence, sources, tier, topic, why } => {
                 // The last decision of a turn counts: earlier ones were speculation.
                 self.open.entry(*turn).or_default().decided =
-                    Some((act.clone(), *tier, topic.clone(), sources.clone(), *confidence));
+                    Some((act.clone(), *tier, topic.clone(), sources.clone(), *confidence, (**why).clone()));
             }
             EventKind::ToolUsed { turn: _, what, outcome, took } => self.record.tools.push(ToolRecord {
                 at_ms: at,
@@ -107,7 +111,8 @@ impl Folder {
                 turn.interrupted = *interrupted;
                 let open = self.open.remove(id).unwrap_or_default();
                 turn.timings = open.timings;
-                if let Some((act, tier, topic, sources, confidence)) = open.decided {
+                if let Some((act, tier, topic, sources, confidence, why)) = open.decided {
+                    turn.why = why;
                     turn.act = Some(act);
                     turn.tier = Some(tier);
                     turn.topic = Some(topic);
@@ -123,6 +128,10 @@ impl Folder {
             EventKind::Dtmf { leg: LegId::Caller, digit } => self.record.dtmf.push(*digit),
             EventKind::Hold { leg, held } => self.hold(*leg, *held, at),
             EventKind::HandoffRequested { reason } => self.handoff(Some(*reason)).outcome = None,
+            EventKind::SeatFailed { seat, outcome, code } => {
+                let failed = SeatRecord { seat: seat.clone(), outcome: *outcome, code: *code, at_ms: at };
+                self.handoff(None).failed.push(failed);
+            }
             EventKind::SeatDialled { seat } => self.handoff(None).seats.push(seat.clone()),
             EventKind::Consulting { summary } => self.handoff(None).summary = Some(summary.clone()),
             EventKind::Bridged => self.handoff(None).bridged_ms = Some(at),
@@ -165,6 +174,7 @@ impl Folder {
         let handoff = self.record.handoff.get_or_insert_with(|| HandoffRecord {
             reason: Reason::Requested,
             seats: Vec::new(),
+            failed: Vec::new(),
             summary: None,
             outcome: None,
             bridged_ms: None,
@@ -223,6 +233,7 @@ fn turn(who: Who, text: &str, began_ms: u64, ended_ms: u64) -> TurnRecord {
         tier: None,
         topic: None,
         sources: Vec::new(),
+        why: Why::default(),
         timings: None,
     }
 }
@@ -258,6 +269,7 @@ mod tests {
             sources: vec!["battery-01".into()],
             tier: Tier::Light,
             topic: topic.into(),
+            why: Box::new(Why { logits: [("margin".to_owned(), 1.0)].into(), mood: None }),
         };
         vec![
             event(0, EventKind::Answered),
@@ -353,6 +365,7 @@ mod tests {
         );
         let answer = &record.turns[2];
         assert_eq!((answer.began_ms, answer.ended_ms), (4320, 6400));
+        assert!(answer.why.logits.contains_key("margin"), "{:?}", answer.why);
         assert_eq!(answer.act, Some(Act::Answer), "the last decision counts, not the speculated one");
         assert_eq!(answer.topic.as_deref(), Some("battery"));
         assert_eq!(answer.timings.and_then(|t| t.turn_latency), Some(Duration::from_millis(420)));

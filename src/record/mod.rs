@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::asr::Engine;
 use crate::call::endpointing::EndOfTurn;
 use crate::call::event::{Disposition, Event, HandoffOutcome, Timings};
-use crate::dialogue::{Act, Reason, Tier, Who};
+use crate::dialogue::{Act, Reason, Tier, Who, Why};
 use crate::tools::{self, Use};
 
 pub use fold::{Folder, fold};
@@ -109,6 +109,9 @@ pub struct TurnRecord {
     pub topic: Option<String>,
     /// Bot: knowledge entries.
     pub sources: Vec<String>,
+    /// Bot: how it came to the confidence, and what it made of the caller's mood.
+    #[serde(default, skip_serializing_if = "Why::is_empty")]
+    pub why: Why,
     /// Bot: where the time went.
     pub timings: Option<Timings>,
 }
@@ -134,12 +137,28 @@ pub struct HandoffRecord {
     pub reason: Reason,
     /// Seats dialled, in order.
     pub seats: Vec<String>,
+    /// Those that did not come, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<SeatRecord>,
     /// What the seat heard.
     pub summary: Option<String>,
     /// How it ended.
     pub outcome: Option<HandoffOutcome>,
     /// When caller and seat were joined.
     pub bridged_ms: Option<u64>,
+}
+
+/// A seat that did not come to be joined.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeatRecord {
+    /// Its name.
+    pub seat: String,
+    /// Why not.
+    pub outcome: HandoffOutcome,
+    /// The SIP status behind it, if there was one.
+    pub code: Option<u16>,
+    /// When, since the answer.
+    pub at_ms: u64,
 }
 
 /// A promised call-back.

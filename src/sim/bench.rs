@@ -136,7 +136,9 @@ impl<W: World> Bench<W> {
                 }
                 // There are no seats here; who hangs up is asked for with `is_over`.
                 Output::Play { leg: LegId::Seat, .. }
+                | Output::Queue(_)
                 | Output::DialSeat { .. }
+                | Output::Press { .. }
                 | Output::HangUpSeat
                 | Output::HangUp => {}
             }

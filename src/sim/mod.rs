@@ -9,6 +9,7 @@ pub mod network;
 pub mod promises;
 pub mod talks;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -19,10 +20,11 @@ use crate::asr::Purpose;
 use crate::call::event::{HandoffOutcome, LegId};
 use crate::call::{Call, Input, SeatNews};
 use crate::clock::{Clock, Time};
-use crate::driver::{Command, Session};
+use crate::driver::{Command, Services, Session};
 use crate::media::{FRAME_TIME, Frame};
 use crate::qa::{CallerStep, Fixture, Network, ScriptedCaller, Seat, Verdict, judge};
 use crate::record::MediaRecord;
+use crate::seat::floor::Floor;
 use crate::services::{Pools, telephone_number, voice_activity};
 use crate::ua::SummaryEar;
 
@@ -83,10 +85,9 @@ const SEAT_STAYS: Duration = Duration::from_secs(5);
 /// heard. The number that calls is not known, and there is one seat, which does what the fixture says.
 pub fn rehearse(pools: &Pools, fixture: Fixture) -> (Verdict, Vec<(Frame, Frame)>) {
     let info = pools.info("fixture", "sip:anonymous@fixture", "sip:hotline@fixture");
-    let mut settings = pools.settings.clone();
-    settings.seats = vec!["sip:seat@fixture".into()];
-    let call = Call::new(settings, voice_activity(), telephone_number(&info.from), Time::ZERO);
-    let (mut session, mut inbox) = Session::new(call, pools.services.clone(), &info, Vec::new());
+    let services = Services { seats: Arc::new(Floor::single("sip:seat@fixture")), ..pools.services.clone() };
+    let call = Call::new(pools.settings.clone(), voice_activity(), telephone_number(&info.from), Time::ZERO);
+    let (mut session, mut inbox) = Session::new(call, services, &info, Vec::new());
     let mut caller = ScriptedCaller::new(fixture.clone());
     let around = (fixture.network, fixture.seat);
     let outcome = run(&mut session, &mut inbox, &mut caller, around, Delays::default());
@@ -174,6 +175,7 @@ fn delay(input: &Input, delays: Delays) -> Duration {
 struct SimSeat {
     script: Seat,
     attempt: u32,
+    name: String,
     state: SeatState,
     ear: SummaryEar,
 }
@@ -191,11 +193,13 @@ impl SimSeat {
     fn obey(&mut self, now: Time, commands: &[Command]) {
         for command in commands {
             match command {
-                Command::DialSeat { attempt, .. } => {
+                Command::DialSeat { attempt, targets } => {
                     self.attempt = *attempt;
+                    self.name = targets.first().map(|target| target.seat.clone()).unwrap_or_default();
                     self.ear = SummaryEar::default();
                     self.state = SeatState::Ringing(now);
                 }
+                Command::Press { .. } => {}
                 Command::HangUpSeat | Command::HangUp => self.state = SeatState::Idle,
             }
         }
@@ -215,18 +219,18 @@ impl SimSeat {
 
     /// What it does at `now`.
     fn news(&mut self, now: Time) -> Vec<Input> {
-        let attempt = self.attempt;
+        let (attempt, name) = (self.attempt, self.name.clone());
         let seat = |news| vec![Input::Seat { attempt, news }];
         match (&self.state, self.script) {
             (SeatState::Ringing(_), Seat::Busy) => {
                 self.state = SeatState::Idle;
-                seat(SeatNews::Failed(HandoffOutcome::Busy))
+                seat(SeatNews::Failed { seat: name, outcome: HandoffOutcome::Busy, code: Some(486) })
             }
             (SeatState::Ringing(since), script)
                 if script != Seat::NoAnswer && now.saturating_since(*since) >= SEAT_RINGS =>
             {
                 self.state = SeatState::Listening(now);
-                seat(SeatNews::Answered)
+                seat(SeatNews::Answered { seat: name })
             }
             (SeatState::Listening(since), Seat::HangsUp) if now.saturating_since(*since) > SEAT_RINGS => {
                 self.state = SeatState::Idle;

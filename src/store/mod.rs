@@ -4,6 +4,8 @@
 //! into it beside a running server by [`Store::read`]. Running calls write through a [`StoreHandle`], which never waits.
 
 mod error;
+mod hooks;
+pub mod outbound;
 mod writer;
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -19,23 +21,34 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection as _, Row as _, SqlSafeStr as _, SqliteConnection};
 
+use self::outbound::{Kind, Order};
 use crate::call::event::{Disposition, Event};
 use crate::clock;
+use crate::dialogue::{Who, slots};
 use crate::record::{CallInfo, CallRecord, Pii, fold, name_of};
+use crate::services::telephone_number;
 
 pub use error::Error;
+pub use hooks::{Hook, HookState, MOST_WAITING, Outbox, now_ms};
 pub use writer::{Lost, StoreHandle};
 
+/// When a caller is called back whose call died with the process.
+const SOON: &str = "尽快";
 /// How long a statement waits for another process.
 const BUSY: Duration = Duration::from_secs(5);
-const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "calls", include_str!("../../migrations/sqlite/0001_calls.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "calls", include_str!("../../migrations/sqlite/0001_calls.sql")),
+    (2, "people", include_str!("../../migrations/sqlite/0002_people.sql")),
+    (3, "hooks", include_str!("../../migrations/sqlite/0003_hooks.sql")),
+];
 
 /// The database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: sqlx::SqlitePool,
     path: Arc<Path>,
+    /// Who is told what happens.
+    outbox: Outbox,
     /// Held as long as a clone lives: one serving process for one file.
     _lock: Option<Arc<File>>,
 }
@@ -113,14 +126,19 @@ impl CallbackState {
 pub enum Booked {
     /// It is stored now.
     New,
-    /// This call had one already, which stays as it was.
-    Already,
+    /// This call had one already, which is now another number or time.
+    Changed,
 }
 
 impl Store {
     /// Opens the database for serving: makes it if it is missing, brings its tables up to date, and closes calls that
     /// died with an earlier process. One process at a time; another gets [`Error::InUse`].
     pub async fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_with(path, Outbox::default()).await
+    }
+
+    /// As [`open`](Self::open), for a server that tells what happens by `outbox`; also of the calls that died with an earlier process.
+    pub async fn open_with(path: &Path, outbox: Outbox) -> Result<Self, Error> {
         if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|e| Error::folder(path, &e))?;
         }
@@ -132,7 +150,7 @@ impl Store {
             .mode(0o600)
             .open(path)
             .map_err(|e| Error::folder(path, &e))?;
-        let store = Self::connect(path, Some(lock), false).await?;
+        let store = Self { outbox, ..Self::connect(path, Some(lock), false).await? };
         let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
             Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
         });
@@ -175,33 +193,47 @@ impl Store {
         let mut connection = self.acquire().await?;
         let mut transaction = connection.begin().await.map_err(|e| self.error(e))?;
         for event in events {
-            append_event(&mut transaction, call_id, event).await.map_err(|e| self.error(e))?;
+            append_event(&mut transaction, &self.outbox, call_id, event).await.map_err(|e| self.error(e))?;
         }
-        transaction.commit().await.map_err(|e| self.error(e))
+        self.commit(transaction).await
     }
 
     /// Stores the record of a call that is over, with its turns. Again for the same call replaces them.
     pub async fn finish_call(&self, record: &CallRecord) -> Result<(), Error> {
         let mut connection = self.acquire().await?;
         let mut transaction = connection.begin().await.map_err(|e| self.error(e))?;
-        finish_call(&mut transaction, record).await.map_err(|e| self.error(e))?;
-        transaction.commit().await.map_err(|e| self.error(e))
+        finish_call(&mut transaction, &self.outbox, record).await.map_err(|e| self.error(e))?;
+        self.commit(transaction).await
     }
 
-    /// Stores a call-back for a call that has begun, once a call.
+    /// Stores a call-back for a call that has begun, once a call, and has it placed when it is due; the last word counts.
     pub async fn book_callback(&self, call_id: &str, number: &str, when: &str) -> Result<Booked, Error> {
         let mut connection = self.acquire().await?;
-        book_callback(&mut connection, call_id, number, when).await.map_err(|e| self.error(e))
+        let mut transaction = connection.begin().await.map_err(|e| self.error(e))?;
+        let booked = book_callback(&mut transaction, &self.outbox, call_id, number, when).await;
+        let booked = booked.map_err(|e| self.error(e))?;
+        self.commit(transaction).await.map(|()| booked)
     }
 
     /// Notes that a call-back was made. False if there is no open one of that number.
     pub async fn callback_done(&self, id: i64) -> Result<bool, Error> {
-        sqlx::query("UPDATE callbacks SET state = 'done' WHERE id = ? AND state = 'open'")
+        let mut transaction = self.pool.begin().await.map_err(|e| self.error(e))?;
+        let change = async {
+            let done = sqlx::query("UPDATE callbacks SET state = 'done' WHERE id = ? AND state = 'open'")
+                .bind(id)
+                .execute(&mut *transaction)
+                .await?;
+            sqlx::query(
+                "UPDATE outbound SET state = 'cancelled' WHERE kind = 'callback' AND state = 'open' AND origin = \
+                 (SELECT call_id FROM callbacks WHERE id = ?)",
+            )
             .bind(id)
-            .execute(&self.pool)
-            .await
-            .map(|done| done.rows_affected() == 1)
-            .map_err(|e| self.error(e))
+            .execute(&mut *transaction)
+            .await?;
+            transaction.commit().await?;
+            Ok(done.rows_affected() == 1)
+        };
+        change.await.map_err(|e| self.error(e))
     }
 
     /// The newest `limit` calls, newest first.
@@ -279,7 +311,7 @@ impl Store {
             .connect_with(options)
             .await
             .map_err(|e| Error::of(path, e))?;
-        Ok(Self { pool, path: path.into(), _lock: lock.map(Arc::new) })
+        Ok(Self { pool, path: path.into(), outbox: Outbox::default(), _lock: lock.map(Arc::new) })
     }
 
     /// Ends calls that an earlier process left running, with what their events tell.
@@ -298,8 +330,29 @@ impl Store {
                 record.disposition = Some(Disposition::Failed);
                 record.faults.push("process: Nightline stopped during this call".into());
             }
+            // Somebody was promised a person, or was talking to one: that is still owed.
+            let waiting = record.handoff.as_ref().is_some_and(|handoff| handoff.outcome.is_none());
             self.finish_call(&record).await?;
             tracing::warn!(call = %info.id, "closed a call that an earlier process left running");
+            if waiting && let Some(number) = telephone_number(&info.from) {
+                self.book_callback(&info.id, &number, SOON).await?;
+                tracing::warn!(call = %info.id, "its caller waited for a person and will be called back");
+            }
+        }
+        for attempt in self.unfinished_attempts().await? {
+            let call = match &attempt.call_id {
+                Some(call) => self.call(call).await?,
+                None => None,
+            };
+            let spoken = |call: &StoredCall| call.record.turns.iter().any(|turn| turn.who == Who::Caller);
+            let reached = call.as_ref().is_some_and(spoken);
+            let again = (!reached).then(|| jiff::Timestamp::try_from(clock::wall()).unwrap_or_default());
+            self.end_attempt(attempt.id, reached, "interrupted", again).await?;
+            tracing::warn!(
+                order = attempt.id,
+                reached,
+                "a call that we placed ended with an earlier process"
+            );
         }
         Ok(())
     }
@@ -320,6 +373,12 @@ impl Store {
 
     async fn acquire(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Sqlite>, Error> {
         self.pool.acquire().await.map_err(|e| self.error(e))
+    }
+
+    async fn commit(&self, transaction: sqlx::Transaction<'_, sqlx::Sqlite>) -> Result<(), Error> {
+        transaction.commit().await.map_err(|e| self.error(e))?;
+        self.outbox.committed();
+        Ok(())
     }
 
     fn error(&self, error: sqlx::Error) -> Error {
@@ -367,23 +426,28 @@ async fn begin_call(connection: &mut SqliteConnection, info: &CallInfo) -> Resul
 
 async fn append_event(
     connection: &mut SqliteConnection,
+    outbox: &Outbox,
     call_id: &str,
     event: &Event,
 ) -> Result<(), sqlx::Error> {
     let body = serde_json::to_string(event).map_err(|e| sqlx::Error::Encode(e.into()))?;
-    sqlx::query(
+    let seq: i64 = sqlx::query_scalar(
         "INSERT INTO events (call_id, seq, at_ms, body) \
-         SELECT ?1, coalesce(max(seq), 0) + 1, ?2, ?3 FROM events WHERE call_id = ?1",
+         SELECT ?1, coalesce(max(seq), 0) + 1, ?2, ?3 FROM events WHERE call_id = ?1 RETURNING seq",
     )
     .bind(call_id)
     .bind(event.at.since_start().as_millis() as i64)
     .bind(body)
-    .execute(connection)
-    .await
-    .map(drop)
+    .fetch_one(&mut *connection)
+    .await?;
+    outbox.event(connection, call_id, seq, event).await
 }
 
-async fn finish_call(connection: &mut SqliteConnection, record: &CallRecord) -> Result<(), sqlx::Error> {
+async fn finish_call(
+    connection: &mut SqliteConnection,
+    outbox: &Outbox,
+    record: &CallRecord,
+) -> Result<(), sqlx::Error> {
     let id = &record.info.id;
     begin_call(connection, &record.info).await?;
     let json = serde_json::to_string(record).map_err(|e| sqlx::Error::Encode(e.into()))?;
@@ -415,27 +479,51 @@ async fn finish_call(connection: &mut SqliteConnection, record: &CallRecord) -> 
         .execute(&mut *connection)
         .await?;
     }
-    Ok(())
+    outbox.ended(connection, record).await
 }
 
 async fn book_callback(
     connection: &mut SqliteConnection,
+    outbox: &Outbox,
     call_id: &str,
     number: &str,
     when: &str,
 ) -> Result<Booked, sqlx::Error> {
     let created = jiff::Timestamp::try_from(clock::wall()).unwrap_or_default();
+    let now = created.to_zoned(clock::zone());
+    let due = slots::moment(when, now.datetime()).and_then(|due| due.to_zoned(clock::zone()).ok());
+    let due = due.map(|due| due.timestamp());
+    let order = Order {
+        key: format!("callback:{call_id}"),
+        kind: Kind::Callback,
+        number: Pii::new(number.to_owned()),
+        words: String::new(),
+        due,
+        origin: Some(call_id.to_owned()),
+    };
+    let new = outbound::insert(connection, &order).await?;
+    if !new {
+        sqlx::query("UPDATE outbound SET number = ?, due = ? WHERE key = ? AND state = 'open'")
+            .bind(number)
+            .bind(outbound::stamp(due.unwrap_or(created)))
+            .bind(&order.key)
+            .execute(&mut *connection)
+            .await?;
+    }
     sqlx::query(
-        "INSERT INTO callbacks (call_id, number, when_text, created, state) VALUES (?, ?, ?, ?, 'open') \
-         ON CONFLICT (call_id) DO NOTHING",
+        "INSERT INTO callbacks (call_id, number, when_text, created, due, state) VALUES (?, ?, ?, ?, ?, 'open') \
+         ON CONFLICT (call_id) DO UPDATE SET number = excluded.number, when_text = excluded.when_text, \
+         due = excluded.due WHERE state = 'open'",
     )
     .bind(call_id)
     .bind(number)
     .bind(when)
-    .bind(format!("{created:.0}"))
-    .execute(connection)
-    .await
-    .map(|done| if done.rows_affected() == 1 { Booked::New } else { Booked::Already })
+    .bind(outbound::stamp(created))
+    .bind(due.map(outbound::stamp))
+    .execute(&mut *connection)
+    .await?;
+    outbox.callback(connection, call_id, number, when, &outbound::stamp(created)).await?;
+    Ok(if new { Booked::New } else { Booked::Changed })
 }
 
 fn named<T: for<'de> Deserialize<'de>>(name: &str) -> Result<T, sqlx::Error> {

@@ -119,13 +119,17 @@ async fn a_call_back_is_booked_once_a_call() {
     let store = here.open().await;
     store.begin_call(&info("a")).await.unwrap();
     assert_eq!(store.book_callback("a", "138", "明天").await.unwrap(), Booked::New);
-    assert_eq!(store.book_callback("a", "139", "后天").await.unwrap(), Booked::Already);
+    assert_eq!(store.book_callback("a", "139", "后天").await.unwrap(), Booked::Changed);
     assert!(store.book_callback("unknown", "1", "x").await.is_err(), "a call-back belongs to a call");
     let open = store.callbacks(Some(CallbackState::Open)).await.unwrap();
     assert_eq!(open.len(), 1);
-    assert_eq!((open[0].number.expose().as_str(), open[0].when.as_str()), ("138", "明天"));
+    assert_eq!((open[0].number.expose().as_str(), open[0].when.as_str()), ("139", "后天"), "the last word");
+    let orders = store.orders(false).await.unwrap();
+    assert_eq!(orders.len(), 1, "it is placed once");
+    assert_eq!(orders[0].order.number.expose(), "139");
     assert!(store.callback_done(open[0].id).await.unwrap());
     assert!(!store.callback_done(open[0].id).await.unwrap(), "done is done");
+    assert!(store.orders(false).await.unwrap().is_empty(), "nobody is called who has been");
     assert!(store.callbacks(Some(CallbackState::Open)).await.unwrap().is_empty());
     assert_eq!(store.callbacks(None).await.unwrap().len(), 1);
 }
@@ -173,7 +177,7 @@ async fn a_call_back_through_the_handle_is_stored_when_it_is_confirmed() {
     handle.begin(&info("a"));
     assert_eq!(handle.book_callback("a", "138", "明天").await.unwrap(), Booked::New);
     assert_eq!(store.callbacks(None).await.unwrap().len(), 1);
-    assert_eq!(handle.book_callback("a", "138", "明天").await.unwrap(), Booked::Already);
+    assert_eq!(handle.book_callback("a", "138", "明天").await.unwrap(), Booked::Changed);
     assert!(handle.book_callback("no-such-call", "138", "明天").await.is_err());
 }
 

@@ -219,17 +219,23 @@ impl Writer {
                 match write {
                     Write::Begin(_) | Write::Flush(_) => {}
                     Write::Event(call_id, event) => {
-                        super::append_event(&mut transaction, call_id, event).await?;
+                        super::append_event(&mut transaction, &store.outbox, call_id, event).await?;
                     }
-                    Write::Finish(record) => super::finish_call(&mut transaction, record).await?,
+                    Write::Finish(record) => {
+                        super::finish_call(&mut transaction, &store.outbox, record).await?;
+                    }
                     Write::Callback { call_id, number, when, .. } => {
-                        booked.push(super::book_callback(&mut transaction, call_id, number, when).await?);
+                        booked.push(
+                            super::book_callback(&mut transaction, &store.outbox, call_id, number, when)
+                                .await?,
+                        );
                     }
                 }
             }
             transaction.commit().await
         }
         .await;
+        store.outbox.committed();
         outcome.map(|()| booked).map_err(|e| store.error(e))
     }
 
@@ -334,7 +340,14 @@ impl Write {
 fn urgent(write: &Write) -> bool {
     match write {
         Write::Callback { .. } | Write::Flush(_) | Write::Finish(_) => true,
-        Write::Event(_, event) => matches!(event.kind, EventKind::Ended { .. }),
+        // What is promised a caller, or kept, is known after a crash.
+        Write::Event(_, event) => matches!(
+            event.kind,
+            EventKind::Ended { .. }
+                | EventKind::HandoffRequested { .. }
+                | EventKind::HandoffEnded { .. }
+                | EventKind::Bridged
+        ),
         Write::Begin(_) => false,
     }
 }

@@ -3,6 +3,8 @@
 //! They are built from events by a [`Tap`] for each call. Labels only take values of closed sets: nothing that a caller says,
 //! and no number, can become one.
 
+mod tap;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,11 +16,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use self::tap::CallTap;
 use crate::api::Health;
-use crate::call::event::{Event, EventKind, Timings, TurnId};
-use crate::clock::Time;
-use crate::dialogue::{Reason, Tier};
-use crate::record::{CallInfo, MediaRecord, Tap, name_of};
+use crate::call::event::Timings;
+use crate::record::{CallInfo, MediaRecord, Tap};
 
 /// The figures of this process. A clone counts into the same.
 #[derive(Clone, Debug)]
@@ -36,10 +37,15 @@ pub struct Metrics {
     barge_ins: Count<1>,
     verdicts: Times,
     handoffs: Count<2>,
+    seat_failures: Count<1>,
+    seat_waits: Histogram,
     callbacks: Counter,
     tools: Count<2>,
     tool_times: Times,
     faults: Count<1>,
+    hooks: Count<2>,
+    hooks_waiting: Gauge,
+    hooks_lost: Counter,
     packets: Count<2>,
     jitter: Times,
 }
@@ -68,7 +74,8 @@ const LENGTH: [f64; 11] = [5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 180.0, 300.0, 600
 const JITTER: [f64; 9] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2];
 
 /// Parts whose failures are counted by name; all others are `other`.
-const PARTS: [&str; 9] = ["asr", "tts", "llm", "mind", "seat", "store", "style", "turn", "recording"];
+const PARTS: [&str; 10] =
+    ["asr", "tts", "llm", "mind", "queue", "seat", "store", "style", "turn", "recording"];
 /// Doors that are counted by name; all others are `other`.
 const DOORS: [&str; 4] = ["sip", "fixture", "desk", "local"];
 
@@ -115,6 +122,18 @@ impl Metrics {
                 Times::new_with_constructor(latency),
             ),
             handoffs: register(r, "handoffs", "Handoffs to a seat, by cause and end", Count::default()),
+            seat_failures: register(
+                r,
+                "seat_failures",
+                "Seats that were called and did not come to be joined",
+                Count::default(),
+            ),
+            seat_waits: seconds(
+                r,
+                "seat_wait",
+                "From the wish for a person to caller and seat being joined",
+                Histogram::new([2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0]),
+            ),
             callbacks: register(r, "callbacks", "Call-backs that were promised", Counter::default()),
             tools: register(r, "tools", "Uses of tools, by tool and what came of them", Count::default()),
             tool_times: seconds(
@@ -124,6 +143,24 @@ impl Metrics {
                 Times::new_with_constructor(latency),
             ),
             faults: register(r, "faults", "Failures that a call survived, by part", Count::default()),
+            hooks: register(
+                r,
+                "webhooks",
+                "Attempts to tell a webhook, by what came of them",
+                Count::default(),
+            ),
+            hooks_waiting: register(
+                r,
+                "webhooks_waiting",
+                "Webhooks that are still to be told",
+                Gauge::default(),
+            ),
+            hooks_lost: register(
+                r,
+                "webhooks_lost",
+                "Webhooks that were not taken because too many wait",
+                Counter::default(),
+            ),
             packets: register(
                 r,
                 "rtp_packets",
@@ -156,6 +193,7 @@ impl Metrics {
             decided: BTreeMap::new(),
             paused: None,
             reason: None,
+            requested: None,
         })
     }
 
@@ -168,6 +206,22 @@ impl Metrics {
             }
             self.jitter.get_or_create(&[("leg", name.into())]).observe(f64::from(leg.jitter_ms) / 1000.0);
         }
+    }
+
+    /// Counts an attempt to tell a webhook of `event`; `outcome` is `sent`, `failed` or `given_up`.
+    pub fn hook(&self, event: &str, outcome: &'static str) {
+        let event = known(event, &crate::hook::EVENTS);
+        self.hooks.get_or_create(&[("event", event.into()), ("outcome", outcome.into())]).inc();
+    }
+
+    /// How many webhooks are still to be told.
+    pub fn hooks_waiting(&self, waiting: u64) {
+        self.hooks_waiting.set(waiting as i64);
+    }
+
+    /// How many webhooks were not taken since the start.
+    pub fn hooks_lost(&self, lost: u64) {
+        self.hooks_lost.inner().store(lost, Ordering::Relaxed);
     }
 
     /// All figures as text, with those of `health`.
@@ -217,99 +271,6 @@ impl Stages {
     }
 }
 
-/// Counts what happens in one call.
-struct CallTap {
-    metrics: Metrics,
-    door: &'static str,
-    /// What turns came to that the bot has not finished speaking.
-    decided: BTreeMap<TurnId, (Tier, &'static str)>,
-    /// Since when the bot is silent for a caller who speaks over it.
-    paused: Option<Time>,
-    reason: Option<Reason>,
-}
-
-impl Tap for CallTap {
-    fn event(&mut self, event: &Event) {
-        let metrics = &self.metrics;
-        match &event.kind {
-            EventKind::SpeechEnded(why) => {
-                metrics.ends_of_turn.get_or_create(&[("because", name_of(&why.because))]).inc();
-            }
-            EventKind::CallerSaid { .. } => count_turn(metrics, "caller", None),
-            EventKind::Decided { turn, act, tier, .. } => {
-                // The last decision of a turn counts, as in the record.
-                self.decided.insert(*turn, (*tier, act.name()));
-            }
-            EventKind::AnswerDropped { .. } => {
-                metrics.dropped.inc();
-            }
-            EventKind::ToolUsed { what, outcome, took, .. } => {
-                let labels = [("tool", what.tool.clone()), ("outcome", outcome.name().to_owned())];
-                metrics.tools.get_or_create(&labels).inc();
-                if let Some(took) = took {
-                    metrics
-                        .tool_times
-                        .get_or_create(&[("tool", what.tool.clone())])
-                        .observe(took.as_secs_f64());
-                }
-            }
-            EventKind::BotStarted { timings: Some(timings), .. } => metrics.stages.observe(timings),
-            EventKind::BotSaid { turn, .. } => {
-                count_turn(metrics, "bot", self.decided.remove(turn));
-                // Ids only rise: what is older was never spoken.
-                self.decided = self.decided.split_off(turn);
-            }
-            EventKind::BargeInStarted { .. } => self.paused = Some(event.at),
-            EventKind::BargeInRejected { .. } => self.verdict("rejected", event.at),
-            EventKind::BargeInConfirmed { .. } => self.verdict("confirmed", event.at),
-            EventKind::HandoffRequested { reason } => self.reason = Some(*reason),
-            EventKind::HandoffEnded { outcome } => {
-                let reason = self.reason.map_or_else(|| "none".into(), |reason| name_of(&reason));
-                metrics.handoffs.get_or_create(&[("reason", reason), ("outcome", name_of(outcome))]).inc();
-            }
-            EventKind::CallbackBooked { .. } => {
-                metrics.callbacks.inc();
-            }
-            EventKind::Fault { part, .. } => {
-                metrics.faults.get_or_create(&[("part", known(part, &PARTS).into())]).inc();
-            }
-            EventKind::Ended { disposition } => {
-                metrics
-                    .calls
-                    .get_or_create(&[("door", self.door.into()), ("disposition", name_of(disposition))])
-                    .inc();
-                metrics.durations.observe(event.at.since_start().as_secs_f64());
-            }
-            EventKind::Answered
-            | EventKind::SpeechStarted
-            | EventKind::Partial(_)
-            | EventKind::BotStarted { timings: None, .. }
-            | EventKind::Dtmf { .. }
-            | EventKind::Hold { .. }
-            | EventKind::SeatDialled { .. }
-            | EventKind::Consulting { .. }
-            | EventKind::Filled { .. }
-            | EventKind::Bridged => {}
-        }
-    }
-}
-
-impl CallTap {
-    fn verdict(&mut self, outcome: &str, at: Time) {
-        let labels = [("outcome", outcome.to_owned())];
-        self.metrics.barge_ins.get_or_create(&labels).inc();
-        if let Some(paused) = self.paused.take() {
-            let since = at.saturating_since(paused).as_secs_f64();
-            self.metrics.verdicts.get_or_create(&labels).observe(since);
-        }
-    }
-}
-
-fn count_turn(metrics: &Metrics, who: &str, decided: Option<(Tier, &str)>) {
-    let (tier, act) = decided.map_or(("none".into(), "none"), |(tier, act)| (name_of(&tier), act));
-    metrics.turns.get_or_create(&[("who", who.into()), ("tier", tier), ("act", act.into())]).inc();
-}
-
 fn register<M: prometheus_client::registry::Metric + Clone>(
     registry: &mut Registry,
     name: &str,
@@ -344,8 +305,9 @@ mod tests {
     use super::*;
     use crate::asr::Engine;
     use crate::call::endpointing::{Because, EndOfTurn};
-    use crate::call::event::{Disposition, HandoffOutcome};
-    use crate::dialogue::Act;
+    use crate::call::event::{Disposition, Event, EventKind, HandoffOutcome, TurnId};
+    use crate::clock::Time;
+    use crate::dialogue::{Act, Reason, Tier};
     use std::time::Duration;
 
     /// The samples of a scrape by name and labels, after a check that every family says what it is.
@@ -394,6 +356,7 @@ mod tests {
             sources: vec!["battery-01".into()],
             tier: Tier::Light,
             topic: "battery".into(),
+            why: Box::default(),
         }
     }
 

@@ -1,19 +1,12 @@
 //! Tools over HTTP: JSON in, JSON out, an idempotency key with whatever changes something.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
 
-use super::spec::known;
+use super::remote::{LONGEST, Remote, address, carry_out, client};
 use super::{Method, Outcome, Spec, Specs, Tools, Use};
-
-/// Longest answer that is read.
-const LONGEST: usize = 256 * 1024;
-/// Pause before a use is repeated of which no answer came.
-const AGAIN: Duration = Duration::from_millis(150);
 
 /// Why the tools cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -48,18 +41,9 @@ impl HttpTools {
         token: Option<SecretString>,
         runtime: tokio::runtime::Handle,
     ) -> Result<Self, Error> {
-        // Several parts of a process may do this; the first wins and all are the same.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let base = reqwest::Url::parse(url)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none())
-            .ok_or_else(|| Error::Url(url.to_owned()))?;
-        // A back office that sends us elsewhere is wrong: where tools are is the configuration's to say.
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(2))
-            .build()
-            .map_err(Error::Client)?;
+        let base =
+            address(url).filter(|url| url.query().is_none()).ok_or_else(|| Error::Url(url.to_owned()))?;
+        let client = client().map_err(Error::Client)?;
         Ok(Self { shared: Arc::new(Shared { specs, base, token, client }), runtime })
     }
 }
@@ -70,49 +54,15 @@ impl Tools for HttpTools {
     }
 
     fn call(&self, call: &str, what: Use, reply: Box<dyn FnOnce(Outcome) + Send>) {
-        let what = Use { arguments: known(what.arguments), ..what };
-        let spec = match self.shared.specs.check(&what) {
-            Ok(spec) => spec.clone(),
-            Err(problem) => return reply(Outcome::Invalid(problem)),
-        };
-        let (shared, key) = (self.shared.clone(), key(call, &what));
-        self.runtime.spawn(async move {
-            let limit = spec.timeout();
-            let outcome = tokio::time::timeout(limit, shared.insist(&spec, &what.arguments, &key)).await;
-            reply(
-                outcome.unwrap_or_else(|_| {
-                    Outcome::Failed(format!("`{}` took longer than {limit:?}", spec.name))
-                }),
-            );
-        });
+        carry_out(&self.shared, &self.runtime, call, what, reply);
     }
 }
 
-/// The same for the same use of the same call, so that a repetition does nothing twice.
-pub(super) fn key(call: &str, what: &Use) -> String {
-    let arguments = Value::Object(what.arguments.clone()).to_string();
-    let mut hash = Sha256::new();
-    for part in [call, &what.tool, &arguments, &what.occasion.to_string()] {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
-    }
-    hash.finalize().iter().take(16).fold(String::new(), |key, byte| key + &format!("{byte:02x}"))
-}
-
-impl Shared {
-    /// Once more if no answer came: the key makes it safe.
-    async fn insist(&self, spec: &Spec, arguments: &Map<String, Value>, key: &str) -> Outcome {
-        match self.send(spec, arguments, key).await {
-            Err(first) => {
-                tracing::warn!(tool = spec.name, error = %first, "a tool did not answer; asked once more");
-                tokio::time::sleep(AGAIN).await;
-                self.send(spec, arguments, key).await.unwrap_or_else(Outcome::Failed)
-            }
-            Ok(outcome) => outcome,
-        }
+impl Remote for Shared {
+    fn specs(&self) -> &Specs {
+        &self.specs
     }
 
-    /// The outcome, or why there was no answer.
     async fn send(&self, spec: &Spec, arguments: &Map<String, Value>, key: &str) -> Result<Outcome, String> {
         let mut rest = arguments.clone();
         let mut url = self.base.clone();

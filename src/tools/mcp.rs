@@ -16,18 +16,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
-use super::http::key;
-use super::spec::known;
+use super::remote::{LONGEST, Remote, address, carry_out, client};
 use super::{Outcome, Spec, Specs, Tools, Use};
 
 /// The key of the request's `_meta` that makes a repetition do nothing twice: the same for the same use of the same call.
 pub const IDEMPOTENCY_KEY: &str = "nightline/idempotencyKey";
 /// Longest time for a connection and the list of tools.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Longest answer that is taken.
-const LONGEST: usize = 256 * 1024;
-/// Pause before a use is repeated of which no answer came.
-const AGAIN: Duration = Duration::from_millis(150);
 
 /// Where an MCP server is.
 #[derive(Clone, Debug)]
@@ -75,7 +70,12 @@ pub enum Unreachable {
 #[derive(Clone)]
 pub struct McpTools {
     shared: Arc<Shared>,
+    runtime: tokio::runtime::Handle,
+    _thread: Arc<Thread>,
 }
+
+/// A thread of its own: a session lives as long as the process, whatever runtime opened it.
+struct Thread(Option<tokio::runtime::Runtime>);
 
 struct Shared {
     specs: Specs,
@@ -83,8 +83,6 @@ struct Shared {
     token: Option<SecretString>,
     client: reqwest::Client,
     session: Mutex<Option<Arc<Session>>>,
-    /// A thread of its own: a session lives as long as the process, whatever runtime opened it.
-    runtime: Option<tokio::runtime::Runtime>,
 }
 
 /// A connection, and what its server offers.
@@ -93,9 +91,9 @@ struct Session {
     offered: HashSet<String>,
 }
 
-impl Drop for Shared {
+impl Drop for Thread {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
+        if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
     }
@@ -104,25 +102,12 @@ impl Drop for Shared {
 impl McpTools {
     /// Prepares the client; [`McpTools::check`] or the first use connects.
     pub fn new(specs: Specs, place: Place, token: Option<SecretString>) -> Result<Self, Error> {
-        // Several parts of a process may do this; the first wins and all are the same.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         match &place {
-            Place::Url(url) => {
-                let good = reqwest::Url::parse(url)
-                    .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-                if !good {
-                    return Err(Error::Url(url.clone()));
-                }
-            }
+            Place::Url(url) if address(url).is_none() => return Err(Error::Url(url.clone())),
             Place::Command(words) if words.is_empty() => return Err(Error::Command),
-            Place::Command(_) => {}
+            Place::Url(_) | Place::Command(_) => {}
         }
-        // A server that sends us elsewhere is wrong: where tools are is the configuration's to say.
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(2))
-            .build()
-            .map_err(Error::Client)?;
+        let client = client().map_err(Error::Client)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("mcp")
@@ -130,25 +115,20 @@ impl McpTools {
             .build()
             .map_err(Error::Thread)?;
         let session = Mutex::new(None);
-        let shared = Shared { specs, place, token, client, session, runtime: Some(runtime) };
-        Ok(Self { shared: Arc::new(shared) })
+        let shared = Shared { specs, place, token, client, session };
+        let handle = runtime.handle().clone();
+        Ok(Self { shared: Arc::new(shared), runtime: handle, _thread: Arc::new(Thread(Some(runtime))) })
     }
 
     /// Connects, and gives the names of the tenant's tools that the server does not offer. Blocks for at most five seconds.
     pub fn check(&self) -> Result<Vec<String>, Unreachable> {
         let (sender, receiver) = mpsc::channel();
         let shared = self.shared.clone();
-        self.spawn(async move {
+        self.runtime.spawn(async move {
             let session = shared.session().await;
             let _ = sender.send(session.map(|session| shared.missing(&session)));
         });
         receiver.recv_timeout(CONNECT).map_err(|_| Unreachable::Slow)?
-    }
-
-    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        if let Some(runtime) = &self.shared.runtime {
-            runtime.spawn(work);
-        }
     }
 }
 
@@ -158,38 +138,15 @@ impl Tools for McpTools {
     }
 
     fn call(&self, call: &str, what: Use, reply: Box<dyn FnOnce(Outcome) + Send>) {
-        let what = Use { arguments: known(what.arguments), ..what };
-        let spec = match self.shared.specs.check(&what) {
-            Ok(spec) => spec.clone(),
-            Err(problem) => return reply(Outcome::Invalid(problem)),
-        };
-        let (shared, key) = (self.shared.clone(), key(call, &what));
-        self.spawn(async move {
-            let limit = spec.timeout();
-            let outcome = tokio::time::timeout(limit, shared.insist(&spec, &what.arguments, &key)).await;
-            reply(
-                outcome.unwrap_or_else(|_| {
-                    Outcome::Failed(format!("`{}` took longer than {limit:?}", spec.name))
-                }),
-            );
-        });
+        carry_out(&self.shared, &self.runtime, call, what, reply);
     }
 }
 
-impl Shared {
-    /// Once more on a new session if no answer came: the key makes it safe.
-    async fn insist(&self, spec: &Spec, arguments: &Map<String, Value>, key: &str) -> Outcome {
-        match self.send(spec, arguments, key).await {
-            Err(first) => {
-                tracing::warn!(tool = spec.name, error = %first, "a tool did not answer; asked once more");
-                tokio::time::sleep(AGAIN).await;
-                self.send(spec, arguments, key).await.unwrap_or_else(Outcome::Failed)
-            }
-            Ok(outcome) => outcome,
-        }
+impl Remote for Shared {
+    fn specs(&self) -> &Specs {
+        &self.specs
     }
 
-    /// The outcome, or why there was no answer.
     async fn send(&self, spec: &Spec, arguments: &Map<String, Value>, key: &str) -> Result<Outcome, String> {
         let session = self.session().await.map_err(|error| error.to_string())?;
         if !session.offered.contains(&spec.name) {
@@ -214,7 +171,9 @@ impl Shared {
             }
         }
     }
+}
 
+impl Shared {
     /// The session under way, or a new one.
     async fn session(&self) -> Result<Arc<Session>, Unreachable> {
         let mut kept = self.session.lock().await;
@@ -251,7 +210,7 @@ impl Shared {
         for tool in self.missing(&session) {
             tracing::error!(
                 tool,
-                "the MCP server does not offer a tool of tools.toml: flows that need it end at a person"
+                "the MCP server does not offer a tool of tools.toml: flows that need it are not begun"
             );
         }
         Ok(session)

@@ -6,6 +6,7 @@
 
 pub mod http;
 pub mod mcp;
+mod remote;
 mod spec;
 
 use serde::{Deserialize, Serialize};

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::Use;
+use crate::dialogue::source::line_of;
 use crate::dialogue::text::Lang;
 
 /// How a tool is asked over HTTP.
@@ -38,6 +39,10 @@ pub struct Spec {
     pub path: String,
     /// True if it changes something: needs the caller's yes first, and is sent with an idempotency key.
     pub changes: bool,
+    /// Set if its answers are about somebody: a large model uses it for the caller's own records alone, and for any other this
+    /// flow is begun, which asks who calls.
+    #[serde(default)]
+    pub personal: Option<String>,
     /// Longest time for an answer.
     #[serde(default = "default_timeout")]
     pub timeout_ms: u64,
@@ -119,7 +124,7 @@ impl Specs {
     pub fn parse(file: &str, text: &str) -> Result<Self, Error> {
         let parsed: File = toml::from_str(text).map_err(|error| Error::Malformed {
             file: file.to_owned(),
-            line: error.span().map_or(1, |s| 1 + text[..s.start.min(text.len())].matches('\n').count()),
+            line: line_of(text, &error),
             problem: error.message().to_owned(),
         })?;
         let mut specs = Self::default();
@@ -199,11 +204,6 @@ fn place(error: &jsonschema::ValidationError<'_>) -> String {
     } else {
         format!("this `{}`", path.trim_start_matches('/'))
     }
-}
-
-/// `arguments` without what is null: an argument that is not known is not sent.
-pub(crate) fn known(arguments: Map<String, Value>) -> Map<String, Value> {
-    arguments.into_iter().filter(|(_, value)| !value.is_null()).collect()
 }
 
 #[cfg(test)]

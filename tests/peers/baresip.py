@@ -40,17 +40,17 @@ snd_path {rec}
 class Baresip:
     """Runs from `start` to `stop`; what it hears lies in `folder/rec/dump-*-dec.wav`, what it says in `-enc.wav`."""
 
-    def __init__(self, folder, answers=False, transport="udp", codecs="PCMA/8000/1,PCMU/8000/1"):
+    def __init__(self, folder, answers=False, transport="udp", codecs="PCMA/8000/1,PCMU/8000/1", user="peer", speaks=b""):
         self.folder = folder
         self.rec = folder / "rec"
         self.rec.mkdir(parents=True)
         self.port, self.ctrl = net.free_ports()[0], net.free_ports(kind=socket.SOCK_STREAM)[0]
         rtp = net.free_ports(20, even=True)
-        silence = audio.write(folder / "silence.wav", b"")
+        silence = audio.write(folder / "silence.wav", speaks)
         config = CONFIG.format(sip=self.port, wav=silence, rtp=rtp[0], rtp_end=rtp[-1], ctrl=self.ctrl, rec=self.rec)
         (folder / "config").write_text(config)
         mode = "auto" if answers else "manual"
-        account = f"<sip:peer@127.0.0.1:{self.port};transport={transport}>;regint=0;ptime=20"
+        account = f"<sip:{user}@127.0.0.1:{self.port};transport={transport}>;regint=0;ptime=20"
         account += f";audio_codecs={codecs};answermode={mode};audio_source=aufile,{silence}"
         (folder / "accounts").write_text(account + "\n")
         (folder / "contacts").write_text("")
@@ -92,7 +92,8 @@ class Baresip:
 
     def hears(self):
         """The newest recording of what is heard."""
-        files = sorted(self.rec.glob("dump-*-dec.wav"), key=lambda path: path.stat().st_mtime)
+        # Their names are the times at which they began.
+        files = sorted(self.rec.glob("dump-*-dec.wav"))
         return audio.Recording(files[-1]) if files else None
 
     def receives(self):

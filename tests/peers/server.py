@@ -18,10 +18,9 @@ max_calls = {calls}
 
 [rtp]
 ports = [{rtp}, {rtp_end}]
+timeout_s = {rtp_timeout}
 
-[seats]
-targets = [{seats}]
-ring_timeout_s = {ring}
+{plain_seats}
 
 [store]
 path = "{folder}/nightline.db"
@@ -31,6 +30,7 @@ folder = "{folder}/recordings"
 
 [log]
 level = "{level}"
+{extra}
 """
 
 OPTIONS = """\
@@ -49,7 +49,7 @@ Content-Length: 0\r
 class Server:
     """Runs from creation to `stop`. `port` is its SIP port on UDP and TCP."""
 
-    def __init__(self, binary, folder, seats=(), calls=16, level="info", env=None):
+    def __init__(self, binary, folder, seats=(), calls=16, level="info", env=None, extra="", plain_seats=True, rtp_timeout=30):
         folder.mkdir(parents=True, exist_ok=True)
         self.binary, self.folder = binary, folder
         self.port = net.free_ports()[0]
@@ -61,20 +61,26 @@ class Server:
                 sip=self.port,
                 rtp=rtp[0],
                 rtp_end=rtp[-1],
-                seats=targets,
+                plain_seats=f"[seats]\ntargets = [{targets}]\nring_timeout_s = {RING_TIMEOUT}" if plain_seats else "",
+                rtp_timeout=rtp_timeout,
                 folder=folder,
                 level=level,
                 calls=calls,
-                ring=RING_TIMEOUT,
+                extra=extra,
             )
         )
-        self.log = open(folder / "server.log", "wb")
+        self.env = os.environ | (env or {})
+        self.log = open(folder / "server.log", "ab")
+        self.start()
+
+    def start(self):
+        """Starts it, or starts it again."""
         self.process = subprocess.Popen(
-            [binary, "serve", "--config", str(self.config)],
+            [self.binary, "serve", "--config", str(self.config)],
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=subprocess.STDOUT,
-            env=os.environ | (env or {}),
+            env=self.env,
         )
         net.wait_for("the server to answer OPTIONS", self.answers, 30)
 
@@ -110,6 +116,12 @@ class Server:
         assert done.returncode == 0, f"`nightline {' '.join(arguments)}` failed: {done.stderr.strip()}"
         return json.loads(done.stdout)
 
+    def run(self, *arguments):
+        """Runs another `nightline` command with the same configuration."""
+        command = [self.binary, *arguments, "--config", str(self.config)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+        assert done.returncode == 0, f"`nightline {' '.join(arguments)}` failed: {done.stderr.strip()}"
+
     def calls(self):
         """Stored calls, newest first."""
         return self.command("calls", "list")
@@ -130,6 +142,11 @@ class Server:
         """Resident memory."""
         with open(f"/proc/{self.process.pid}/status") as status:
             return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+
+    def kill(self):
+        """As a power cut would end it."""
+        self.process.kill()
+        self.process.wait()
 
     def stop(self):
         """Ends it politely, by force after 10 s; gives its exit status."""

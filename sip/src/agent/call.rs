@@ -33,6 +33,8 @@ pub(super) struct Call {
     pub(super) refers_out: Vec<u32>,
     /// The INVITE that opened the call, while it can be cancelled.
     pub(super) invite: Option<ServerTx>,
+    /// The credentials that the INVITE showed, for its ACK.
+    pub(super) shown: Vec<(String, String)>,
     /// The last event has been told.
     pub(super) told_last: bool,
     /// The call no longer counts.
@@ -40,8 +42,8 @@ pub(super) struct Call {
 }
 
 pub(super) enum Phase {
-    Incoming(Ringing),
-    Outgoing(Dialling),
+    Incoming(Box<Ringing>),
+    Outgoing(Box<Dialling>),
     /// Answered.
     Up,
     /// Ended; kept while late requests may come.
@@ -59,6 +61,8 @@ pub(super) struct Ringing {
     pub(super) rseq: u32,
     pub(super) invite_cseq: u32,
     pub(super) told: bool,
+    /// The call that ends when this one is answered.
+    pub(super) replaces: Option<u64>,
     /// What the INVITE says about session timers.
     pub(super) session: TimerOffer,
 }
@@ -114,6 +118,8 @@ pub(super) enum Purpose {
     Update,
     Bye,
     Refer(u32),
+    /// Our own registration with an exchange.
+    Register,
     /// INFO and PRACK: only 481 and silence matter.
     Other,
     /// The BYE for a second callee: whatever comes of it, the call goes on.
@@ -172,6 +178,8 @@ pub(super) struct Dialog {
     pub(super) remote_cseq: Option<u32>,
     /// The flow that the dialog was made on.
     pub(super) flow: Flow,
+    /// Everything goes there, whatever the target says: the peer is a seat that may be behind NAT.
+    pub(super) pinned: bool,
 }
 
 impl Dialog {
@@ -210,6 +218,13 @@ impl Dialog {
     /// Where requests of this dialog go: the first route or the target if that is an address, else back on the flow
     /// that the dialog was made on.
     pub(super) fn flow(&self, listeners: &[(Transport, std::net::SocketAddr)]) -> Flow {
+        let target = SipUri::parse(&self.target).and_then(|uri| uri.addr());
+        // A seat on TCP that is not behind NAT can be reached anew where it says, once its connection is gone.
+        let here = self.flow.transport == Transport::Tcp
+            && target.is_some_and(|target| target.ip() == self.flow.remote.ip());
+        if self.pinned && self.routes.is_empty() && !here {
+            return self.flow;
+        }
         let hop = self.routes.first().map_or(self.target.as_str(), |route| NameAddr::parse(route).uri);
         let Some(uri) = SipUri::parse(hop) else { return self.flow };
         let Some(addr) = uri.addr() else { return self.flow };

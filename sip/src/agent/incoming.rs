@@ -16,10 +16,15 @@ const STILL_RINGING: Duration = Duration::from_secs(60);
 impl<S: Stack> Agent<S> {
     /// An INVITE outside of any dialog that has passed the general checks.
     pub(super) fn invited(&mut self, now: Instant, tx: ServerTx, request: &Request, flow: Flow) {
-        if self.draining || self.active >= self.config.max_calls {
+        let headers = &request.headers;
+        let replaces = match self.replaced(headers) {
+            Ok(replaces) => replaces,
+            Err(reply) => return self.answer_with(now, tx, reply),
+        };
+        // One that replaces another takes no place of its own.
+        if self.draining || (self.active >= self.config.max_calls && replaces.is_none()) {
             return self.answer_with(now, tx, Reply::new(503));
         }
-        let headers = &request.headers;
         let accepts = |value: &str| {
             matches!(message::bare(value).as_str(), "application/sdp" | "application/*" | "*/*")
         };
@@ -55,6 +60,7 @@ impl<S: Stack> Agent<S> {
             local_cseq: self.rng.random_range(1..10_000),
             remote_cseq: message::cseq(headers).map(|(number, _)| number),
             flow,
+            pinned: self.registrar.as_ref().is_some_and(|registrar| registrar.is_seat(&flow)),
         };
         dialog.retarget(headers);
         let incoming = Box::new(Incoming {
@@ -65,6 +71,7 @@ impl<S: Stack> Agent<S> {
             headers: headers.clone(),
             offered: offer.is_some(),
             remote: flow.remote,
+            replaces,
         });
         self.stack.respond(now, tx, &Reply::new(100));
         self.dialogs.insert((dialog.call_id.clone(), dialog.local_tag.clone()), id);
@@ -78,10 +85,11 @@ impl<S: Stack> Agent<S> {
             invite_cseq: dialog.remote_cseq.unwrap_or(0),
             told: false,
             session: timer,
+            replaces: replaces.map(|replaced| replaced.call),
         };
         let call = Call {
             dialog,
-            phase: Phase::Incoming(ringing),
+            phase: Phase::Incoming(Box::new(ringing)),
             local: None,
             origin: Origin { id: self.rng.random_range(1..u64::from(u32::MAX)), version: 1 },
             media: None,
@@ -96,6 +104,7 @@ impl<S: Stack> Agent<S> {
             refers_in: Vec::new(),
             refers_out: Vec::new(),
             invite: Some(tx),
+            shown: Vec::new(),
             told_last: false,
             released: false,
         };
@@ -197,7 +206,8 @@ impl<S: Stack> Agent<S> {
         let (min_se, session_expires) = (self.min_se(), self.config.session_expires);
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Phase::Incoming(ringing) = &call.phase else { return };
-        let (tx, cseq, timer) = (ringing.tx, ringing.invite_cseq, ringing.session);
+        let (tx, cseq, timer, replaces) =
+            (ringing.tx, ringing.invite_cseq, ringing.session, ringing.replaces);
         if local.ip.is_unspecified() {
             local.ip = call.dialog.flow.local.ip();
         }
@@ -236,6 +246,9 @@ impl<S: Stack> Agent<S> {
         self.arm_session_timer(now, id);
         if let Some(media) = media {
             self.event(id, CallEvent::Answered(media));
+        }
+        if let Some(old) = replaces {
+            self.retire(now, old);
         }
     }
 

@@ -1,15 +1,12 @@
 //! What the peer asks within a dialog: re-INVITE, UPDATE, INFO, REFER, NOTIFY, OPTIONS, PRACK, BYE.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::call::{Call, Phase, SessionTimer, TimerOffer};
 use super::incoming::{accept_timer, not_acceptable, read_offer};
-use super::{Agent, CallEvent, EndReason, SUPPORTED, TimerKind, sdp_body, unsupported};
-use crate::message::{self, ALLOW, Headers, Method, NameAddr, Reply, Request, SipUri};
+use super::{Agent, CallEvent, EndReason, SUPPORTED, sdp_body, unsupported};
+use crate::message::{self, ALLOW, Headers, Method, Reply, Request};
 use crate::stack::{Flow, ServerTx, Stack};
-
-/// How long the application may think about a REFER.
-const REFER_LIFE: Duration = Duration::from_secs(180);
 
 impl<S: Stack> Agent<S> {
     /// A request with both tags of a dialog that we have.
@@ -39,7 +36,9 @@ impl<S: Stack> Agent<S> {
                 let reply = self.capabilities();
                 self.answer_with(now, tx, reply);
             }
-            Method::Ack | Method::Cancel | Method::Other(_) => self.answer_with(now, tx, Reply::new(405)),
+            Method::Ack | Method::Cancel | Method::Register | Method::Other(_) => {
+                self.answer_with(now, tx, Reply::new(405));
+            }
         }
     }
 
@@ -199,90 +198,7 @@ impl<S: Stack> Agent<S> {
         self.answer_with(now, tx, Reply::new(200));
         self.event(id, CallEvent::Dtmf(digit));
     }
-
-    /// RFC 3515, RFC 4488.
-    fn referred(&mut self, now: Instant, tx: ServerTx, request: &Request, id: u64, number: u32) {
-        if !self.config.refer_allowed {
-            return self.answer_with(now, tx, Reply::new(603).because("Transfer Not Allowed"));
-        }
-        let targets: Vec<&str> = request.headers.all("Refer-To").collect();
-        let [target] = targets[..] else {
-            return self.answer_with(now, tx, Reply::new(400).because("One Refer-To Is Needed"));
-        };
-        let to = NameAddr::parse(target).uri.to_owned();
-        if SipUri::parse(&to).is_none() && !to.to_ascii_lowercase().starts_with("tel:") {
-            return self.answer_with(now, tx, Reply::new(400).because("Bad Refer-To"));
-        }
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        if !matches!(call.phase, Phase::Up) {
-            return self.answer_with(now, tx, Reply::new(481));
-        }
-        if !call.refers_in.is_empty() {
-            return self.answer_with(now, tx, Reply::new(491));
-        }
-        let mut reply = Reply::new(202).header("Contact", Self::contact(&call.dialog.flow));
-        let quiet = request.headers.get("Refer-Sub").is_some_and(|v| message::bare(v) == "false");
-        if quiet {
-            reply = reply.header("Refer-Sub", "false");
-        } else {
-            call.refers_in.push(number);
-            self.timers.set((id, TimerKind::ReferExpiry), now + REFER_LIFE);
-        }
-        self.answer_with(now, tx, reply);
-        if !quiet {
-            self.notify(now, id, number, "active;expires=180", "SIP/2.0 100 Trying");
-        }
-        let headers = request
-            .headers
-            .iter()
-            .filter(|(name, _)| !ROUTING.iter().any(|r| r.eq_ignore_ascii_case(name)))
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
-        self.event(id, CallEvent::Refer { to, headers });
-    }
-
-    /// RFC 6665 §4.1.3, for the subscription that a REFER of ours made.
-    fn notified(&mut self, now: Instant, tx: ServerTx, request: &Request, id: u64) {
-        let event = request.headers.get("Event").unwrap_or_default();
-        if message::bare(event) != "refer" {
-            let code = if event.is_empty() { 400 } else { 489 };
-            return self.answer_with(now, tx, Reply::new(code).header("Allow-Events", "refer"));
-        }
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        let wanted: Option<u32> = message::param(event, "id").and_then(|v| v.parse().ok());
-        let found = call.refers_out.iter().position(|known| wanted.is_none_or(|w| w == *known));
-        let Some(at) = found else { return self.answer_with(now, tx, Reply::new(481)) };
-        let state = request.headers.get("Subscription-State").map(message::bare).unwrap_or_default();
-        let text = String::from_utf8_lossy(&request.body);
-        let mut words = text.lines().next().unwrap_or_default().splitn(3, ' ');
-        let version = words.next().unwrap_or_default();
-        let code =
-            words.next().and_then(|w| w.parse::<u16>().ok()).filter(|_| version.starts_with("SIP/2.0"));
-        let reason = words.next().unwrap_or_default().trim().to_owned();
-        let done = state == "terminated" || code.is_some_and(|code| code >= 200);
-        if done {
-            call.refers_out.remove(at);
-        }
-        self.answer_with(now, tx, Reply::new(200));
-        if code.is_some() || done {
-            self.event(id, CallEvent::ReferProgress { code: code.unwrap_or(0), reason, done });
-        }
-    }
 }
-
-/// Headers of a REFER that are about the message and not about the transfer.
-const ROUTING: [&str; 10] = [
-    "Via",
-    "Max-Forwards",
-    "From",
-    "To",
-    "Call-ID",
-    "CSeq",
-    "Content-Length",
-    "Contact",
-    "Refer-To",
-    "Record-Route",
-];
 
 /// `5`, `#`, `*`, `A`, also as the number that some phones send (`10` is `*`, `11` is `#`).
 fn read_digit(text: &str) -> Option<char> {

@@ -6,193 +6,41 @@
 //! `incoming` is a call until it is answered, `outgoing` likewise for ours, `indialog` what the peer may ask in a
 //! dialog, `session` what we ask in one.
 
+mod authorize;
 mod call;
+mod config;
 mod incoming;
 mod indialog;
+mod io;
 mod outgoing;
 mod session;
 #[cfg(test)]
 mod tests;
+mod transfer;
+mod upstream;
 #[cfg(test)]
 mod vectors;
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rand::Rng;
 use rand::rngs::StdRng;
 
+use self::authorize::Sent;
 use self::call::{Call, Phase, Purpose};
+pub use self::config::{EndReason, EndpointConfig, FailCause};
+pub(crate) use self::io::{CallEvent, Command, Incoming, OutgoingRequest, Output};
+pub use self::upstream::RegistrationState;
+use self::upstream::Upstream;
+pub(crate) use self::upstream::UpstreamRequest;
+use crate::error::Error;
 use crate::message::{self, ALLOW, Headers, Method, Reply, Request};
-use crate::sdp::{LocalMedia, MediaParams};
-use crate::stack::{ClientTx, Flow, ServerTx, Stack, StackEvent, Transport, TxRef, Wire};
+use crate::registrar::{Binding, Registrar};
+use crate::stack::{ClientTx, Flow, ServerTx, Stack, StackEvent, Transport, TxRef};
 use crate::timers::Timers;
-
-/// How an endpoint is set up.
-#[derive(Debug, Clone)]
-pub struct EndpointConfig {
-    /// Where to listen. Port 0 takes a free one.
-    pub listen: Vec<(Transport, SocketAddr)>,
-    /// The address that peers reach us at, if it differs from the listeners' (NAT).
-    pub external_ip: Option<IpAddr>,
-    /// `User-Agent` and `Server`.
-    pub user_agent: String,
-    /// The shortest session interval that is accepted; at least 90 s (RFC 4028 §4).
-    pub min_session_expires: Duration,
-    /// The session interval that is asked for.
-    pub session_expires: Duration,
-    /// Most calls at a time, both ways; an INVITE over it gets 503 with `Retry-After`.
-    pub max_calls: usize,
-    /// Most TCP connections at a time; one over it is closed at once.
-    pub max_connections: usize,
-    /// Whether a peer may ask us to call somebody else (REFER); the application still decides each time.
-    pub refer_allowed: bool,
-}
-
-impl Default for EndpointConfig {
-    fn default() -> Self {
-        Self {
-            listen: Vec::new(),
-            external_ip: None,
-            user_agent: concat!("Nightline/", env!("CARGO_PKG_VERSION")).to_owned(),
-            min_session_expires: Duration::from_secs(90),
-            session_expires: Duration::from_secs(1800),
-            max_calls: 1000,
-            max_connections: 1024,
-            refer_allowed: true,
-        }
-    }
-}
-
-/// Who or what ended a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum EndReason {
-    /// The peer said BYE.
-    Remote,
-    /// We did.
-    Local,
-    /// The peer went silent: no ACK, no session refresh, no answer to a request.
-    Timeout,
-    /// The peer no longer knows the dialog, or cannot be reached.
-    Transport,
-}
-
-/// Why an outgoing call was not answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum FailCause {
-    /// Busy (486, 600).
-    Busy,
-    /// The callee does not want it (603, 607, 403).
-    Declined,
-    /// It rang, and nobody came (408, 480, the ring timeout).
-    NoAnswer,
-    /// No such number or no way to it (404, 410, 484, 502–504, no reply, connection refused).
-    Unreachable,
-    /// Cancelled by us, or any other reason: see the code.
-    Other,
-}
-
-impl FailCause {
-    pub(crate) fn of(code: u16) -> Self {
-        match code {
-            486 | 600 => Self::Busy,
-            403 | 603 | 607 => Self::Declined,
-            408 | 480 => Self::NoAnswer,
-            404 | 410 | 484 | 502 | 503 | 504 | 604 => Self::Unreachable,
-            _ => Self::Other,
-        }
-    }
-}
-
-/// What is known of a call that came in.
-#[derive(Debug, Clone)]
-pub(crate) struct Incoming {
-    pub(crate) call_id: String,
-    pub(crate) from: String,
-    pub(crate) to: String,
-    pub(crate) uri: String,
-    pub(crate) headers: Headers,
-    pub(crate) offered: bool,
-    pub(crate) remote: SocketAddr,
-}
-
-/// What the application wants. The number is the call's.
-#[derive(Debug)]
-pub(crate) enum Command {
-    Dial { call: u64, dial: Box<OutgoingRequest> },
-    Ring { call: u64 },
-    Answer { call: u64, local: LocalMedia },
-    Reject { call: u64, code: u16, reason: String },
-    Cancel { call: u64 },
-    Hangup { call: u64, reason: Option<String> },
-    Hold { call: u64, on: bool },
-    Dtmf { call: u64, digit: char },
-    Refer { call: u64, target: String, headers: Vec<(String, String)> },
-    ReferProgress { call: u64, code: u16, reason: String },
-    Drain,
-}
-
-/// An outgoing call, resolved to an address.
-#[derive(Debug, Clone)]
-pub(crate) struct OutgoingRequest {
-    pub(crate) target: String,
-    pub(crate) from: String,
-    pub(crate) display: Option<String>,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) local: LocalMedia,
-    pub(crate) ring_timeout: Duration,
-    pub(crate) flow: Flow,
-}
-
-/// What happened to a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum CallEvent {
-    Ringing,
-    Early(MediaParams),
-    Answered(MediaParams),
-    /// An answer of ours could not be made: no codec in common.
-    Unanswerable,
-    /// An incoming call that was cancelled by its caller.
-    Cancelled,
-    Failed {
-        code: u16,
-        reason: String,
-        cause: FailCause,
-    },
-    Media(MediaParams),
-    Dtmf(char),
-    Refer {
-        to: String,
-        headers: Vec<(String, String)>,
-    },
-    ReferProgress {
-        code: u16,
-        reason: String,
-        done: bool,
-    },
-    Ended {
-        by: EndReason,
-        code: u16,
-        reason: String,
-    },
-}
-
-impl CallEvent {
-    /// Nothing comes after it.
-    pub(crate) fn is_last(&self) -> bool {
-        matches!(self, Self::Unanswerable | Self::Cancelled | Self::Failed { .. } | Self::Ended { .. })
-    }
-}
-
-/// What the shell has to do.
-#[derive(Debug)]
-pub(crate) enum Output {
-    Wire(Wire),
-    Incoming { call: u64, incoming: Box<Incoming> },
-    Event { call: u64, event: CallEvent },
-}
 
 /// A timer of a call, with its reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -217,12 +65,18 @@ enum TimerKind {
     Glare,
     /// A REFER that the application has not decided.
     ReferExpiry,
+    /// Nothing is heard of a REFER of ours.
+    ReferTimeout,
+    /// Our registration with an exchange has to be refreshed or tried again.
+    RegisterAgain,
+    /// A NAT on the way to an exchange would forget us.
+    KeepAlive,
     /// A call that is over leaves the table.
     Forget,
 }
 
 impl TimerKind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::OkAgain,
         Self::NoAck,
         Self::RingAgain,
@@ -233,6 +87,7 @@ impl TimerKind {
         Self::SessionExpiry,
         Self::Glare,
         Self::ReferExpiry,
+        Self::ReferTimeout,
         Self::Forget,
     ];
 }
@@ -251,11 +106,17 @@ pub(crate) struct Agent<S> {
     config: EndpointConfig,
     /// Our listeners as peers see them.
     listeners: Vec<(Transport, SocketAddr)>,
+    /// There is one where there are accounts.
+    registrar: Option<Registrar>,
     calls: HashMap<u64, Call>,
     /// Call-ID and our tag. The peer's tag is checked in the call.
     dialogs: HashMap<(String, String), u64>,
     invites: HashMap<ServerTx, u64>,
     clients: HashMap<ClientTx, (u64, Purpose)>,
+    /// Requests of ours that may be challenged, until they are answered.
+    sent: HashMap<ClientTx, Sent>,
+    /// Our registrations with exchanges.
+    upstreams: HashMap<u64, Upstream>,
     merges: HashMap<MergeKey, Instant>,
     merge_order: VecDeque<(Instant, MergeKey)>,
     timers: Timers<(u64, TimerKind)>,
@@ -271,16 +132,23 @@ impl<S: Stack> Agent<S> {
         stack: S,
         config: EndpointConfig,
         listeners: Vec<(Transport, SocketAddr)>,
-        rng: StdRng,
-    ) -> Self {
-        Self {
+        mut rng: StdRng,
+    ) -> Result<Self, Error> {
+        let registrar = match config.accounts.as_slice() {
+            [] => None,
+            accounts => Some(Registrar::new(accounts, &config.registrar, &mut rng)?),
+        };
+        Ok(Self {
             stack,
             config,
             listeners,
+            registrar,
             calls: HashMap::new(),
             dialogs: HashMap::new(),
             invites: HashMap::new(),
             clients: HashMap::new(),
+            sent: HashMap::new(),
+            upstreams: HashMap::new(),
             merges: HashMap::new(),
             merge_order: VecDeque::new(),
             timers: Timers::new(),
@@ -289,7 +157,7 @@ impl<S: Stack> Agent<S> {
             last_incoming: 0,
             active: 0,
             draining: false,
-        }
+        })
     }
 
     /// A datagram arrived.
@@ -327,7 +195,12 @@ impl<S: Stack> Agent<S> {
             Command::Hold { call, on } => self.hold(now, call, on),
             Command::Dtmf { call, digit } => self.send_dtmf(now, call, digit),
             Command::Refer { call, target, headers } => self.send_refer(now, call, &target, &headers),
+            Command::ReferReplacing { call, other, carried } => {
+                self.send_refer_replacing(now, call, other, &carried);
+            }
             Command::ReferProgress { call, code, reason } => self.refer_progress(now, call, code, &reason),
+            Command::Register { id, register } => self.register_with(now, id, *register),
+            Command::Unregister { id } => self.unregister(now, id),
             Command::Drain => self.drain(now),
         }
         self.settle(now);
@@ -341,6 +214,9 @@ impl<S: Stack> Agent<S> {
             self.fired(now, call, kind);
             self.settle(now);
         }
+        if let Some(registrar) = &mut self.registrar {
+            registrar.expire(now);
+        }
         while self.merge_order.front().is_some_and(|(at, _)| *at <= now) {
             if let Some((_, key)) = self.merge_order.pop_front() {
                 self.merges.remove(&key);
@@ -351,17 +227,21 @@ impl<S: Stack> Agent<S> {
     /// When [`Agent::tick`] is next needed.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let merges = self.merge_order.front().map(|(at, _)| *at);
-        [self.stack.deadline(), self.timers.next(), merges].into_iter().flatten().min()
+        let seats = self.registrar.as_ref().and_then(Registrar::deadline);
+        [self.stack.deadline(), self.timers.next(), merges, seats].into_iter().flatten().min()
     }
 
     /// The next thing to do.
     pub(crate) fn poll(&mut self) -> Option<Output> {
-        self.stack.poll_wire().map(Output::Wire).or_else(|| self.out.pop_front())
+        let wire = self.stack.poll_wire().map(Output::Wire).or_else(|| self.out.pop_front());
+        wire.or_else(|| self.registrar.as_mut()?.poll_event().map(Output::Seat))
     }
 
-    /// Whether no call is up and no BYE of ours waits for its response.
+    /// Whether no call is up, nothing is registered, and no BYE of ours waits for its response.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.active == 0 && self.clients.values().all(|(_, purpose)| *purpose != Purpose::Bye)
+        self.active == 0
+            && self.upstreams.is_empty()
+            && self.clients.values().all(|(_, purpose)| *purpose != Purpose::Bye)
     }
 
     fn settle(&mut self, now: Instant) {
@@ -374,6 +254,7 @@ impl<S: Stack> Agent<S> {
                 StackEvent::Failed { tx, unreachable } => self.no_response(now, tx, unreachable),
                 StackEvent::Done { tx } => {
                     self.clients.remove(&tx);
+                    self.sent.remove(&tx);
                 }
             }
         }
@@ -381,9 +262,14 @@ impl<S: Stack> Agent<S> {
 
     /// RFC 3261 §8.2: the checks that every request goes through, in the order of the RFC.
     fn request(&mut self, now: Instant, tx: ServerTx, request: &Request, flow: Flow) {
-        if let Method::Other(_) = request.method {
+        let unknown = match request.method {
+            Method::Register => self.registrar.is_none(),
+            Method::Other(_) => true,
+            _ => false,
+        };
+        if unknown {
             let code = if request.method.is_registered() { 405 } else { 501 };
-            return self.answer_with(now, tx, Reply::new(code).header("Allow", ALLOW));
+            return self.answer_with(now, tx, Reply::new(code).header("Allow", self.allow()));
         }
         if let Some(tag) = message::tag(&request.headers, "To") {
             let Some(call) = self.dialog_of(request, &tag) else {
@@ -403,6 +289,11 @@ impl<S: Stack> Agent<S> {
         }
         match request.method {
             Method::Invite => self.invited(now, tx, request, flow),
+            Method::Register => {
+                let Some(registrar) = &mut self.registrar else { return };
+                let reply = registrar.register(now, request, flow, &mut self.rng);
+                self.answer_with(now, tx, reply);
+            }
             Method::Options => {
                 let reply = self.capabilities();
                 self.answer_with(now, tx, reply);
@@ -414,9 +305,32 @@ impl<S: Stack> Agent<S> {
         }
     }
 
+    /// What is taken outside of a call.
+    fn allow(&self) -> String {
+        let register = if self.registrar.is_some() { ", REGISTER" } else { "" };
+        format!("{ALLOW}{register}")
+    }
+
+    /// Where the seats are; of one user, or of all.
+    pub(crate) fn bindings(&self, now: Instant, user: Option<&str>) -> Vec<Binding> {
+        self.registrar.as_ref().map_or_else(Vec::new, |registrar| registrar.bindings(now, user))
+    }
+
+    /// Where to call a seat: its contact and the way there.
+    pub(crate) fn locate(&self, now: Instant, user: &str, contact: Option<&str>) -> Option<(String, Flow)> {
+        self.registrar.as_ref()?.locate(now, user, contact)
+    }
+
+    /// Takes the seats of an earlier run back.
+    pub(crate) fn restore(&mut self, now: Instant, kept: Vec<(Binding, Flow)>) {
+        if let Some(registrar) = &mut self.registrar {
+            registrar.restore(now, kept);
+        }
+    }
+
     fn capabilities(&self) -> Reply {
         Reply::new(200)
-            .header("Allow", ALLOW)
+            .header("Allow", self.allow())
             .header("Accept", "application/sdp, application/dtmf-relay, application/dtmf")
             .header("Accept-Encoding", "identity")
             .header("Accept-Language", "zh, en")
@@ -482,9 +396,13 @@ impl<S: Stack> Agent<S> {
         format!("<sip:nightline@{}{transport}>", flow.local)
     }
 
-    /// No new calls; those that are up get a BYE, those that ring a 503.
+    /// No new calls; those that are up get a BYE, those that ring a 503; exchanges are told that we are gone.
     fn drain(&mut self, now: Instant) {
         self.draining = true;
+        let upstreams: Vec<u64> = self.upstreams.keys().copied().collect();
+        for id in upstreams {
+            self.unregister(now, id);
+        }
         let calls: Vec<u64> = self.calls.keys().copied().collect();
         for id in calls {
             match self.calls.get(&id).map(|call| &call.phase) {
@@ -498,7 +416,7 @@ impl<S: Stack> Agent<S> {
 }
 
 /// The option tags that we know.
-const SUPPORTED: &str = "100rel, timer, norefersub";
+const SUPPORTED: &str = "100rel, timer, norefersub, replaces";
 
 /// RFC 3261 §8.2.2.3: 420 for what is required of us and unknown to us.
 fn unsupported(headers: &Headers) -> Option<Reply> {

@@ -28,11 +28,12 @@ impl<S: Stack> Agent<S> {
             remote_tag: String::new(),
             local: from,
             remote: format!("<{}>", dial.target),
-            target: dial.target,
+            target: dial.contact.unwrap_or(dial.target),
             routes: Vec::new(),
             local_cseq: self.rng.random_range(1..10_000),
             remote_cseq: None,
             flow: dial.flow,
+            pinned: dial.pinned,
         };
         let mut invite = dialog.request(Method::Invite);
         let interval = self.config.session_expires.max(self.min_se());
@@ -48,6 +49,10 @@ impl<S: Stack> Agent<S> {
         }
         for (name, value) in &dial.headers {
             invite.headers.push(name.as_str(), value.as_str());
+        }
+        if invite.headers.get("Replaces").is_some() {
+            // One who does not know it would ring as if nobody had been there before.
+            invite.headers.push("Require", "replaces");
         }
         invite.body = sdp::offer(&local, origin, Direction::SendRecv, None).into_bytes().into();
 
@@ -68,6 +73,7 @@ impl<S: Stack> Agent<S> {
             refers_in: Vec::new(),
             refers_out: Vec::new(),
             invite: None,
+            shown: Vec::new(),
             told_last: false,
             released: false,
         };
@@ -91,7 +97,7 @@ impl<S: Stack> Agent<S> {
         let flow = call.dialog.flow;
         match self.stack.request(now, &request, flow) {
             Ok(tx) => {
-                call.phase = Phase::Outgoing(Dialling {
+                call.phase = Phase::Outgoing(Box::new(Dialling {
                     tx,
                     invite,
                     provisional: false,
@@ -100,8 +106,9 @@ impl<S: Stack> Agent<S> {
                     early: None,
                     last_rseq: None,
                     interval,
-                });
+                }));
                 self.clients.insert(tx, (id, Purpose::Invite));
+                self.remember(tx, &request, flow);
             }
             Err(error) => {
                 tracing::warn!("{error}");
@@ -168,7 +175,7 @@ impl<S: Stack> Agent<S> {
                 let mut invite = dialling.invite.clone();
                 call.peer_min_se = min;
                 call.dialog.local_cseq += 1;
-                renumber(&mut invite, call.dialog.local_cseq);
+                invite.headers.set("CSeq", format!("{} INVITE", call.dialog.local_cseq));
                 self.send_invite(now, id, invite, min);
             }
             code => self.fail(now, id, code, &response.reason, FailCause::of(code)),
@@ -250,7 +257,10 @@ impl<S: Stack> Agent<S> {
     pub(super) fn ack(&mut self, id: u64, response: &Response, _now: Instant) {
         let Some(call) = self.calls.get(&id) else { return };
         let Some((number, _)) = message::cseq(&response.headers) else { return };
-        let ack = call.dialog.request_at(Method::Ack, number);
+        let mut ack = call.dialog.request_at(Method::Ack, number);
+        for (name, value) in &call.shown {
+            ack.headers.push(name.as_str(), value.as_str());
+        }
         let flow = call.dialog.flow(&self.listeners);
         if let Err(error) = self.stack.ack(&ack, flow) {
             tracing::warn!("{error}");
@@ -306,6 +316,7 @@ impl<S: Stack> Agent<S> {
     /// A request of ours got no final response.
     pub(super) fn no_response(&mut self, now: Instant, tx: ClientTx, unreachable: bool) {
         let Some((id, purpose)) = self.clients.remove(&tx) else { return };
+        self.sent.remove(&tx);
         match purpose {
             Purpose::Invite => {
                 let current = self.calls.get(&id).is_some_and(
@@ -320,6 +331,12 @@ impl<S: Stack> Agent<S> {
             }
             Purpose::Bye => self.over(now, id),
             Purpose::Stray => {}
+            Purpose::Register => {
+                let code = if unreachable { 503 } else { 408 };
+                let reason =
+                    if unreachable { "the exchange cannot be reached" } else { "the exchange is silent" };
+                self.register_failed(now, id, code, reason, None);
+            }
             // RFC 3261 §12.2.1.2: no response at all ends the dialog.
             _ => {
                 let by = if unreachable { EndReason::Transport } else { EndReason::Timeout };
@@ -355,16 +372,4 @@ pub(super) fn adopted_timer(headers: &Headers) -> Option<SessionTimer> {
         interval: interval.max(Duration::from_secs(90)),
         we_refresh: !offer.uas_refreshes.unwrap_or(false),
     })
-}
-
-fn renumber(request: &mut Request, cseq: u32) {
-    let mut headers = Headers::default();
-    for (name, value) in request.headers.iter() {
-        if name == "CSeq" {
-            headers.push(name, format!("{cseq} INVITE"));
-        } else {
-            headers.push(name, value);
-        }
-    }
-    request.headers = headers;
 }

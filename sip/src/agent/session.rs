@@ -88,60 +88,13 @@ impl<S: Stack> Agent<S> {
         self.send_in_dialog(now, id, &request, Purpose::Other);
     }
 
-    /// Asks the peer to call somebody else.
-    pub(super) fn send_refer(&mut self, now: Instant, id: u64, target: &str, headers: &[(String, String)]) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        if !matches!(call.phase, Phase::Up) {
-            return;
-        }
-        let mut request = call.dialog.request(Method::Refer);
-        request.headers.push("Contact", Self::contact(&call.dialog.flow));
-        let target = if target.starts_with('<') { target.to_owned() } else { format!("<{target}>") };
-        request.headers.push("Refer-To", target);
-        request.headers.push("Referred-By", call.dialog.local.as_str());
-        request.headers.push("Supported", SUPPORTED);
-        for (name, value) in headers {
-            request.headers.push(name.as_str(), value.as_str());
-        }
-        let number = call.dialog.local_cseq;
-        // The first NOTIFY may overtake the 202.
-        call.refers_out.push(number);
-        self.send_in_dialog(now, id, &request, Purpose::Refer(number));
-    }
-
-    /// Tells the one who sent a REFER how it goes (RFC 3515 §2.4.5).
-    pub(super) fn refer_progress(&mut self, now: Instant, id: u64, code: u16, reason: &str) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        let Some(&number) = call.refers_in.first() else { return };
-        let reason = if reason.is_empty() { message::reason_phrase(code) } else { reason };
-        let fragment = format!("SIP/2.0 {code} {reason}");
-        let state = if code >= 200 {
-            call.refers_in.clear();
-            self.timers.clear(&(id, TimerKind::ReferExpiry));
-            "terminated;reason=noresource"
-        } else {
-            "active;expires=180"
-        };
-        self.notify(now, id, number, state, &fragment);
-    }
-
-    pub(super) fn notify(&mut self, now: Instant, id: u64, number: u32, state: &str, fragment: &str) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        let mut request = call.dialog.request(Method::Notify);
-        request.headers.push("Contact", Self::contact(&call.dialog.flow));
-        request.headers.push("Event", format!("refer;id={number}"));
-        request.headers.push("Subscription-State", state);
-        request.headers.push("Content-Type", "message/sipfrag;version=2.0");
-        request.body = format!("{fragment}\r\n").into_bytes().into();
-        self.send_in_dialog(now, id, &request, Purpose::Notify(number));
-    }
-
     pub(super) fn send_in_dialog(&mut self, now: Instant, id: u64, request: &Request, purpose: Purpose) {
         let Some(call) = self.calls.get(&id) else { return };
         let flow = call.dialog.flow(&self.listeners);
         match self.stack.request(now, request, flow) {
             Ok(tx) => {
                 self.clients.insert(tx, (id, purpose));
+                self.remember(tx, request, flow);
             }
             Err(error) => {
                 tracing::warn!("{error}");
@@ -161,15 +114,22 @@ impl<S: Stack> Agent<S> {
         }
     }
 
-    fn refer_failed(&mut self, id: u64, number: u32, code: u16, reason: &str) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        call.refers_out.retain(|known| *known != number);
-        self.event(id, CallEvent::ReferProgress { code, reason: reason.to_owned(), done: true });
-    }
-
     /// A response to any request of ours.
     pub(super) fn response(&mut self, now: Instant, tx: ClientTx, response: &Response) {
         let Some(&(id, purpose)) = self.clients.get(&tx) else { return };
+        if response.code >= 200
+            && let Some(sent) = self.sent.remove(&tx)
+        {
+            if purpose == Purpose::Register {
+                self.clients.remove(&tx);
+                return self.registered(now, id, sent, response);
+            }
+            let asked = matches!(response.code, 401 | 407);
+            if asked && self.authorize(now, id, purpose, sent, response) {
+                self.clients.remove(&tx);
+                return;
+            }
+        }
         if purpose == Purpose::Invite {
             return self.invite_response(now, id, tx, response);
         }
@@ -295,6 +255,9 @@ impl<S: Stack> Agent<S> {
                 self.event(id, CallEvent::Ended { by: EndReason::Timeout, code: 408, reason });
                 self.bye(now, id, Some("SIP;cause=408;text=\"Session timer expired\"".to_owned()));
             }
+            TimerKind::ReferTimeout => self.refer_timeout(id),
+            TimerKind::RegisterAgain => self.send_register(now, id),
+            TimerKind::KeepAlive => self.keep_alive(now, id),
             TimerKind::Glare => self.ask_pending(now, id),
             TimerKind::ReferExpiry => {
                 let open = self.calls.get_mut(&id).map(|call| std::mem::take(&mut call.refers_in));

@@ -6,7 +6,9 @@ use rand::rngs::StdRng;
 use sipx_testkit::{rfc4475, rfc5118};
 
 use super::*;
-use crate::stack::SipxStack;
+use crate::digest::Secret;
+use crate::registrar::Account;
+use crate::stack::{SipxStack, Wire};
 
 /// The status of our first answer; 0 for silence.
 fn answer(agent: &mut Agent<SipxStack>, message: &[u8], stream: bool) -> u16 {
@@ -37,9 +39,13 @@ fn answer(agent: &mut Agent<SipxStack>, message: &[u8], stream: bool) -> u16 {
 }
 
 fn agent() -> Agent<SipxStack> {
+    agent_with(EndpointConfig::default())
+}
+
+fn agent_with(config: EndpointConfig) -> Agent<SipxStack> {
     let stack = SipxStack::new(StdRng::seed_from_u64(1));
     let listeners = vec![(Transport::Udp, "192.0.2.1:5060".parse().expect("an address"))];
-    Agent::new(stack, EndpointConfig::default(), listeners, StdRng::seed_from_u64(2))
+    Agent::new(stack, config, listeners, StdRng::seed_from_u64(2)).expect("a good configuration")
 }
 
 const OPTIONS: &[u8] =
@@ -140,4 +146,19 @@ fn every_torture_message_of_rfc_4475_gets_its_answer() {
 #[test]
 fn every_ipv6_torture_message_of_rfc_5118_gets_its_answer() {
     check(rfc5118::CASES.iter().map(|case| (case.name, case.wire())), &RFC5118);
+}
+
+#[test]
+fn a_registrar_asks_for_a_password_or_says_what_is_wrong_and_lives_on() {
+    let secret = Secret::Password("x".to_owned());
+    let accounts = vec![Account { user: "bell".to_owned(), realm: None, secret }];
+    let mut answers = std::collections::BTreeMap::new();
+    for case in rfc4475::classified().filter(|case| case.bytes.starts_with(b"REGISTER ")) {
+        let mut agent =
+            agent_with(EndpointConfig { accounts: accounts.clone(), ..EndpointConfig::default() });
+        *answers.entry(answer(&mut agent, case.bytes, false)).or_insert(0) += 1;
+        assert_eq!(answer(&mut agent, OPTIONS, false), 200, "alive after {}", case.name);
+    }
+    let seen: Vec<u16> = answers.keys().copied().collect();
+    assert_eq!(seen, [400, 401], "how often each: {answers:?}");
 }

@@ -2,6 +2,7 @@
 //!
 //! Sans-IO like the rest: bytes and time go in, bytes to send and events come out. Sockets are in `net`.
 
+mod convert;
 mod framing;
 mod repair;
 mod sipx;

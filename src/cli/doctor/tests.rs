@@ -1,4 +1,5 @@
 use super::*;
+use crate::seat::Profile;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 fn wrong(verdict: &Verdict) -> (&str, &str) {
@@ -125,7 +126,7 @@ async fn judge_server(answer: &'static str) -> Verdict {
         stream.write_all(answer.as_bytes()).await.unwrap();
         String::from_utf8_lossy(&request[..n]).into_owned()
     });
-    let verdict = server(&url, "qwen", Some(&"sk-1".into()), "llm").await;
+    let verdict = server(&url, "qwen", Some(&"sk-1".into()), "url").await;
     let request = serving.await.unwrap();
     assert!(request.starts_with("GET /v1/models "), "{request}");
     assert!(request.contains("Bearer sk-1"), "{request}");
@@ -153,7 +154,7 @@ async fn a_model_server_is_asked_and_its_answer_understood() {
 #[tokio::test]
 async fn a_model_server_that_is_down_is_found() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let verdict = server(&format!("http://127.0.0.1:{port}/v1"), "m", None, "llm").await;
+    let verdict = server(&format!("http://127.0.0.1:{port}/v1"), "m", None, "url").await;
     let (found, advice) = wrong(&verdict);
     assert!(found.contains("does not answer: ") && advice.contains("`llm.url`"), "{found} {advice}");
 }
@@ -162,9 +163,9 @@ async fn a_model_server_that_is_down_is_found() {
 fn a_seat_without_an_address_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(&folder);
-    config.seats.targets = vec!["sip:1@127.0.0.1".parse().unwrap()];
+    config.seats.profiles = vec![Profile::plain("sip:1@127.0.0.1")];
     assert!(matches!(seats(&config), Verdict::Good(_)));
-    config.seats.targets = vec!["sip:1@no-such-host.invalid".parse().unwrap()];
+    config.seats.profiles = vec![Profile::plain("sip:1@no-such-host.invalid")];
     assert!(wrong(&seats(&config)).0.contains("no-such-host.invalid"));
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{Flow, Kind, Scene};
 use crate::dialogue::intent::Heard;
 use crate::dialogue::memory::{Asked, Progress};
-use crate::dialogue::slots::{self, Clock, Number, Plate};
+use crate::dialogue::slots::{self, Clock, Number, Plate, Proof};
 use crate::dialogue::sound::{Sounds, syllables};
 use crate::dialogue::text::{Lang, normalize, strip_fillers};
 
@@ -100,7 +100,11 @@ impl Scene<'_> {
             Kind::Choice(options) => chosen(text, options),
             Kind::Amount => slots::amount(text).map(|amount| json!(amount)),
             Kind::YesNo => slots::yes_no(text).map(|yes| json!(yes)),
-            Kind::Words => {
+            Kind::Proof => slots::proof(text).map(|proof| match proof {
+                Proof::Tail(tail) => json!({ "tail": tail }),
+                Proof::Surname(surname) => json!({ "surname": surname }),
+            }),
+            Kind::Words { .. } => {
                 let words = strip_fillers(&normalize(text));
                 (words.chars().count() >= 2).then(|| json!(words))
             }
@@ -156,7 +160,7 @@ impl Scene<'_> {
                             None
                         })
                 }
-                Kind::Time { .. } | Kind::Amount | Kind::YesNo | Kind::Words => None,
+                Kind::Time { .. } | Kind::Amount | Kind::YesNo | Kind::Proof | Kind::Words { .. } => None,
             };
             if let Some(value) = value
                 && progress.slots.get(name) != Some(&value)

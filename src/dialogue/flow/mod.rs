@@ -3,7 +3,8 @@
 //! A flow is a list of steps in `flows/*.toml`. It has no position: at every turn the steps are walked from the first
 //! ([`run`]) over what is known by then, and the first that needs something from outside (a slot, a yes, a tool) is where
 //! it stands. So answers may come out of order, be corrected, or come all at once; a tool is used again exactly if its
-//! arguments have changed; and a flow that was left for a digression goes on where it was.
+//! arguments have changed; and a flow that was left for a digression goes on where it was. Steps that several flows need are
+//! a part (`part = true`), which stands in each of them where it says `include`.
 
 mod fill;
 mod read;
@@ -23,7 +24,8 @@ pub use read::Error;
 pub use run::{Scene, Stand, Walk};
 
 use self::words::Words;
-use super::text::Lang;
+use super::memory::{Asked, Progress};
+use super::text::{Lang, normalize, strip_fillers};
 use super::{Expect, Reason};
 
 /// A flow, checked.
@@ -81,8 +83,13 @@ pub enum Kind {
     Amount,
     /// Yes or no.
     YesNo,
+    /// What shows who calls: `{"tail": "1234"}` or `{"surname": "陈"}`.
+    Proof,
     /// Whatever the caller says.
-    Words,
+    Words {
+        /// The words that begin the flow are taken if they have at least so many characters.
+        first: Option<usize>,
+    },
 }
 
 /// A fixed value and the words for it.
@@ -179,10 +186,10 @@ impl Kind {
         match self {
             Self::Phone => Expect::Phone,
             Self::Plate => Expect::Plate,
-            Self::Amount => Expect::Number,
+            Self::Amount | Self::Proof => Expect::Number,
             Self::YesNo => Expect::YesNo,
             Self::Date | Self::Time { .. } => Expect::Time,
-            Self::Pick { .. } | Self::Choice(_) | Self::Words => Expect::Open,
+            Self::Pick { .. } | Self::Choice(_) | Self::Words { .. } => Expect::Open,
         }
     }
 }
@@ -213,6 +220,27 @@ impl Flow {
             Lang::Zh => &self.title,
             Lang::En => &self.title_en,
         }
+    }
+
+    /// True if what it has asked is answered as a whole; free words may always go on.
+    pub fn is_answered(&self, asked: &Asked, progress: &Progress) -> bool {
+        match asked {
+            Asked::Slot(slot) => {
+                let free = self.slots.get(slot).is_none_or(|slot| matches!(slot.kind, Kind::Words { .. }));
+                !free && progress.slots.contains_key(slot)
+            }
+            Asked::Yes(read) => progress.agreed.as_ref() == Some(read),
+            Asked::Change => false,
+        }
+    }
+
+    /// The slots that the words which begin it fill: what a caller tells at once is not asked for.
+    pub fn takes_first_words(&self, text: &str) -> Option<(String, Value)> {
+        let words = strip_fillers(&normalize(text));
+        let long = words.chars().filter(|c| c.is_alphanumeric()).count();
+        let takes = |slot: &Slot| matches!(slot.kind, Kind::Words { first: Some(least) } if long >= least);
+        let (name, _) = self.slots.iter().find(|(_, slot)| takes(slot))?;
+        Some((name.clone(), Value::String(words)))
     }
 
     /// Names of the tools that it uses.

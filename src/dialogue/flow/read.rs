@@ -56,18 +56,35 @@ struct File {
     steps: Vec<RawStep>,
 }
 
-#[derive(Deserialize)]
+/// Steps that several flows include.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    id: String,
+    /// Tells it from a flow; always true.
+    #[serde(rename = "part")]
+    _part: bool,
+    #[serde(default)]
+    keep: Vec<String>,
+    #[serde(default)]
+    slots: BTreeMap<String, RawSlot>,
+    #[serde(default, rename = "step")]
+    steps: Vec<RawStep>,
+}
+
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawSlot {
     kind: String,
     from: Option<String>,
     label: Option<String>,
     label_en: Option<String>,
+    first: Option<usize>,
     #[serde(default)]
     options: Vec<Choice>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawStep {
     when: Option<String>,
@@ -81,6 +98,7 @@ struct RawStep {
     set: Option<BTreeMap<String, String>>,
     forget: Option<Vec<String>>,
     start: Option<String>,
+    include: Option<String>,
     handoff: Option<Reason>,
     end: bool,
     say: Option<String>,
@@ -96,18 +114,24 @@ impl Flows {
         let words = Words::new();
         let mut flows: Vec<Flow> = Vec::new();
         let mut files = Vec::new();
+        let mut texts = Vec::new();
+        let mut parts = Vec::new();
         for path in source.list("flows", "toml")? {
             let (file, text) = (source.show(&path), source.read(&path)?);
-            let raw: File = toml::from_str(&text).map_err(|error| Error::Malformed {
-                file: file.clone(),
-                line: error.span().map_or(1, |s| 1 + text[..s.start.min(text.len())].matches('\n').count()),
-                problem: error.message().to_owned(),
-            })?;
+            if is_part(&text) {
+                parts.push(read::<Part>(&file, &text)?);
+            } else {
+                texts.push((file, text));
+            }
+        }
+        for (file, text) in texts {
+            let raw: File = read(&file, &text)?;
             let wrong =
                 |(place, problem): (String, String)| Error::Wrong { file: file.clone(), place, problem };
             if flows.iter().any(|flow| flow.id == raw.id) {
                 return Err(wrong(("id".into(), format!("`{}` is taken; choose another", raw.id))));
             }
+            let raw = raw.whole(&parts).map_err(wrong)?;
             flows.push(flow(raw, tools, &words).map_err(wrong)?);
             files.push(file);
         }
@@ -122,6 +146,55 @@ impl Flows {
         }
         flows.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(Self { flows, words })
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(file: &str, text: &str) -> Result<T, Error> {
+    toml::from_str(text).map_err(|error| Error::Malformed {
+        file: file.to_owned(),
+        line: source::line_of(text, &error),
+        problem: error.message().to_owned(),
+    })
+}
+
+fn is_part(text: &str) -> bool {
+    let marked = text.parse::<toml::Table>().ok().and_then(|table| table.get("part")?.as_bool());
+    marked == Some(true)
+}
+
+impl File {
+    /// With the steps and slots of the parts that it includes. A slot of its own goes before one of a part.
+    fn whole(mut self, parts: &[Part]) -> Result<Self, Problem> {
+        let mut steps = Vec::new();
+        for (number, step) in self.steps.into_iter().enumerate() {
+            let Some(id) = &step.include else {
+                steps.push(step);
+                continue;
+            };
+            let Some(part) = parts.iter().find(|part| part.id == *id) else {
+                let problem = format!("there is no part `{id}`; add a file in flows/ with `part = true`");
+                return Err((format!("step {}", number + 1), problem));
+            };
+            if !step.with.is_empty() {
+                steps.push(RawStep {
+                    when: step.when.clone(),
+                    set: Some(step.with.clone()),
+                    ..RawStep::default()
+                });
+            }
+            steps.extend(part.steps.iter().cloned().map(|mut inner| {
+                inner.when = match (&step.when, inner.when) {
+                    (Some(outer), Some(inner)) => Some(format!("({outer}) and ({inner})")),
+                    (outer, inner) => inner.or_else(|| outer.clone()),
+                };
+                inner
+            }));
+            for (name, slot) in &part.slots {
+                self.slots.entry(name.clone()).or_insert_with(|| slot.clone());
+            }
+            self.keep.extend(part.keep.iter().cloned());
+        }
+        Ok(Self { steps, ..self })
     }
 }
 
@@ -170,7 +243,8 @@ fn kind(raw: RawSlot, words: &Words) -> Result<Kind, String> {
         "date" => Kind::Date,
         "amount" => Kind::Amount,
         "yes_no" => Kind::YesNo,
-        "words" => Kind::Words,
+        "proof" => Kind::Proof,
+        "words" => Kind::Words { first: raw.first },
         "time" => Kind::Time { from: from(raw.from)? },
         "pick" => {
             let label = raw.label.ok_or("`label` is missing: the field by which each is called")?;
@@ -180,7 +254,7 @@ fn kind(raw: RawSlot, words: &Words) -> Result<Kind, String> {
         "choice" => Kind::Choice(raw.options),
         other => {
             return Err(format!(
-                "there is no kind `{other}`; there are phone, plate, date, time, pick, choice, amount, yes_no, words"
+                "there is no kind `{other}`; there are phone, plate, date, time, pick, choice, amount, yes_no, proof, words"
             ));
         }
     })
@@ -195,6 +269,7 @@ fn step(raw: RawStep, slots: &BTreeMap<String, Slot>, tools: &Specs, words: &Wor
         raw.set.is_some(),
         raw.forget.is_some(),
         raw.start.is_some(),
+        raw.include.is_some(),
         raw.handoff.is_some(),
         raw.end,
     ];
@@ -245,6 +320,8 @@ fn step(raw: RawStep, slots: &BTreeMap<String, Slot>, tools: &Specs, words: &Wor
     } else if let Some(reason) = raw.handoff {
         let say = if raw.say.is_some() { say("say")? } else { Text::default() };
         Action::Handoff { reason, say }
+    } else if let Some(part) = raw.include {
+        return Err(format!("`{part}` is included in a part; include it in the flows themselves"));
     } else if raw.end {
         Action::End(say("say")?)
     } else {

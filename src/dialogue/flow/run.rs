@@ -92,6 +92,8 @@ impl Scene<'_> {
         known.insert("lang".into(), json!(if self.lang == Lang::En { "en" } else { "zh" }));
         known.insert("today".into(), json!(self.now.date().to_string()));
         known.insert("now".into(), json!(self.now.strftime("%Y-%m-%dT%H:%M").to_string()));
+        // How often the caller's answer for a slot was of no use.
+        known.insert("failed".into(), json!(progress.failed));
         known.insert("caller".into(), self.caller.map_or(Value::Null, |caller| json!(caller)));
         Value::Object(known)
     }
@@ -170,6 +172,7 @@ impl Scene<'_> {
                     }
                     for slot in slots {
                         progress.slots.remove(slot);
+                        progress.fail(slot);
                     }
                     progress.wish = None;
                     return Ok(None);

@@ -81,10 +81,33 @@ say = "约好了。"
 say_en = "Booked."
 "#;
 
+const PART: &str = r#"
+id = "who"
+part = true
+keep = ["known"]
+[slots.proof]
+kind = "proof"
+[[step]]
+when = "failed.proof and failed.proof >= 2"
+handoff = "low_confidence"
+[[step]]
+ask = "proof"
+say = "后四位？"
+say_en = "Which digits?"
+[[step]]
+when = "proof.tail != whose"
+forget = ["proof"]
+say = "不对。"
+say_en = "Wrong."
+[[step]]
+set = { known = "whose" }
+"#;
+
 fn load(flow: &str) -> Result<Flows, Error> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::create_dir(folder.path().join("flows")).expect("its flows");
     std::fs::write(folder.path().join("flows/visit.toml"), flow).expect("a flow");
+    std::fs::write(folder.path().join("flows/who.toml"), PART).expect("a part");
     let tools = Specs::parse("tools.toml", TOOLS).expect("the tools are well formed");
     Flows::load(&Source::Folder(folder.path().to_owned()), &tools)
 }
@@ -98,7 +121,11 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let flows = load(FLOW).expect("the flow is well formed");
+        Self::of(FLOW)
+    }
+
+    fn of(flow: &str) -> Self {
+        let flows = load(flow).expect("the flow is well formed");
         Self { flows, progress: Progress::new("visit", 1, Map::new()), used: Vec::new() }
     }
 
@@ -206,6 +233,37 @@ fn a_no_is_a_no_and_giving_up_is_another() {
 }
 
 #[test]
+fn a_part_stands_where_it_is_included_and_counts_its_misses() {
+    let with = "[[step]]\nwhen = \"date\"\ninclude = \"who\"\nwith = { whose = \"'1234'\" }\n[[step]]\ncall = \"free\"";
+    let flow = FLOW.replacen("[[step]]\ncall = \"free\"", with, 1);
+    let mut bench = Bench::of(&flow);
+    assert_eq!(bench.question(), "哪天？", "not before its condition holds");
+    bench.say("后天");
+    assert_eq!(bench.question(), "后四位？");
+    assert_eq!(bench.say("幺二三五"), Learned::Something);
+    let walk = bench.walk();
+    assert_eq!((walk.told.len(), walk.stand), (1, Stand::Asks { question: "后四位？".into() }));
+    let mut other = Bench { flows: load(&flow).expect("it is well formed"), ..Bench::of(&flow) };
+    other.progress = bench.progress.clone();
+    bench.say("幺二三四");
+    assert!(matches!(bench.walk().stand, Stand::Uses(what) if what.tool == "free"));
+    assert_eq!(bench.walk().known["known"], json!("1234"));
+    other.say("九九九九");
+    assert_eq!(other.walk().stand, Stand::HandsOff(Reason::LowConfidence, String::new()));
+    assert!(bench.flows.find("who").is_none(), "a part is no flow");
+}
+
+#[test]
+fn the_words_that_begin_a_flow_fill_a_slot_if_they_tell_enough() {
+    let flow = FLOW.replacen("kind = \"date\"", "kind = \"words\"\nfirst = 6", 1);
+    let flows = load(&flow).expect("it is well formed");
+    let visit = flows.find("visit").expect("it is there");
+    assert_eq!(visit.takes_first_words("我要投诉"), None);
+    let taken = visit.takes_first_words("我要投诉浦东门店").expect("it tells something");
+    assert_eq!(taken, ("date".to_owned(), json!("投诉浦东门店")));
+}
+
+#[test]
 fn a_tool_that_fails_ends_the_flow_with_the_reason() {
     let mut bench = Bench::new();
     bench.say("后天");
@@ -225,6 +283,7 @@ fn a_wrong_flow_is_refused_with_file_place_and_reason() {
         ("say_en = \"Hello.\"", "", "`say_en` is missing"),
         ("end = true", "", "none of them ends it"),
         ("forget = [\"date\"]", "forget = [\"date\"]\nend = true", "more than one thing"),
+        ("ask = \"date\"", "include = \"whom\"", "no part `whom`"),
         ("kind = \"date\"", "kindd = \"date\"", "visit.toml:9"),
     ] {
         let error = load(&FLOW.replacen(from, to, 1)).expect_err("it is wrong").to_string();

@@ -1,6 +1,6 @@
 //! Texts and expressions of a flow: minijinja with the filters that speech needs.
 //!
-//! `{{ date|day }}` 明天，十一月二十五号周三; `{{ start|clock }}` 下午两点半; `{{ plate|plate }}`; `{{ phone|tail }}` 尾号…;
+//! `{{ date|day }}` 明天，十一月二十五号周三; `{{ start|clock }}` 下午两点半; `{{ plate|plate }}`; `{{ phone|tail }}` 尾号…; `{{ id|digits }}` 五三零一一八;
 //! `{{ names|several }}` 甲、乙，或者丙; `{{ times|sparse(3)|clocks }}` three of many times. The context holds `lang` (`zh`, `en`), `today`, `now`, `caller`, facts, slots, and what tools answered.
 
 use minijinja::value::Serde;
@@ -30,6 +30,9 @@ impl Words {
             .add_filter("plate", |state: &State<'_, '_>, text: &str| slots::spoken_plate(text, lang(state)));
         environment.add_filter("tail", |state: &State<'_, '_>, text: &str| {
             slots::spoken_phone_tail(text, lang(state))
+        });
+        environment.add_filter("digits", |state: &State<'_, '_>, text: &str| {
+            slots::spoken_digits(text, lang(state))
         });
         environment.add_filter("several", several);
         environment.add_filter("clocks", clocks);

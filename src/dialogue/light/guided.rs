@@ -2,11 +2,11 @@
 
 use serde_json::Map;
 
-use super::{LightMind, Reply, language, reply, told};
+use super::{LightMind, Reply, language, only_asks_for_language, reply};
 use crate::dialogue::clause::clauses;
 use crate::dialogue::flow::{Flow, Learned, Scene, Stand, kept};
 use crate::dialogue::intent::{Heard, SmallTalk};
-use crate::dialogue::knowledge::{Entry, Sensitivity};
+use crate::dialogue::knowledge::Entry;
 use crate::dialogue::memory::{Asked, Memory, Progress};
 use crate::dialogue::phrases::fill;
 use crate::dialogue::text::Lang;
@@ -23,25 +23,45 @@ const DEPTH: usize = 4;
 impl LightMind {
     /// The flow that `entry` begins, if its tools can be had.
     pub(super) fn flow_of(&self, entry: &Entry) -> Option<&Flow> {
-        let flow = self.tenant.flows.find(entry.flow.as_ref()?)?;
-        (self.acts || flow.tools().next().is_none()).then_some(flow)
+        self.flow(entry.flow.as_ref()?)
+    }
+
+    /// The flow `id`, if there is one and its tools can be had.
+    pub(super) fn flow(&self, id: &str) -> Option<&Flow> {
+        self.tenant.flows.find(id).filter(|flow| self.can(flow))
+    }
+
+    /// True if the complaint is being taken: its words are told there.
+    pub(super) fn is_complaining(&self, ask: &Ask) -> bool {
+        let complaint = self.tenant.config.complaint.as_ref().map(|complaint| &complaint.flow);
+        ask.memory.flows.last().is_some_and(|under_way| Some(&under_way.flow) == complaint)
+    }
+
+    /// Begins a flow that goes before the one under way, which is not gone back to: the caller has another concern now.
+    pub(super) fn interrupt(&self, ask: &Ask, flow: &Flow, sure: f32) -> Reply {
+        let memory = Memory { flows: Vec::new(), ..ask.memory.clone() };
+        self.begin(&Ask { memory, ..ask.clone() }, flow, sure)
+    }
+
+    /// True if all tools of `flow` can be had.
+    fn can(&self, flow: &Flow) -> bool {
+        flow.tools().all(|tool| self.tools.contains(tool))
     }
 
     /// Ids and titles of the flows that can be begun.
     pub(in crate::dialogue) fn flows(&self, lang: Lang) -> Vec<(&str, &str)> {
-        let can = |flow: &&Flow| self.acts || flow.tools().next().is_none();
-        let flows = self.tenant.flows.iter().filter(can);
+        let flows = self.tenant.flows.iter().filter(|flow| self.can(flow));
         flows.map(|flow| (flow.id.as_str(), flow.title(lang))).collect()
     }
 
     /// The tools that only look up, if they can be had.
     pub(in crate::dialogue) fn lookups(&self) -> impl Iterator<Item = &Spec> {
-        self.tenant.tools.iter().filter(|spec| self.acts && !spec.changes)
+        self.tenant.tools.iter().filter(|spec| self.tools.contains(&spec.name) && !spec.changes)
     }
 
     /// Begins the flow `id`, if there is one and its tools can be had.
     pub(in crate::dialogue) fn begin_by_id(&self, ask: &Ask, id: &str) -> Option<Reply> {
-        let flow = self.tenant.flows.find(id).filter(|flow| self.acts || flow.tools().next().is_none())?;
+        let flow = self.flow(id)?;
         Some(self.begin(ask, flow, 0.5 + 0.5 * ask.transcript.confidence.clamp(0.0, 1.0)))
     }
 
@@ -57,6 +77,9 @@ impl LightMind {
         let scene = self.scene(ask, &memory);
         let known = scene.walk(flow, &mut progress.clone()).known;
         scene.learn_first(flow, &mut progress, &known, &ask.transcript.text);
+        if let Some((slot, words)) = flow.takes_first_words(&ask.transcript.text) {
+            progress.slots.insert(slot, words);
+        }
         self.advance(ask, memory, progress, Vec::new(), sure)
     }
 
@@ -81,8 +104,14 @@ impl LightMind {
         }
         let scene = self.scene(ask, &memory);
         let known = scene.walk(flow, &mut progress.clone()).known;
+        let asked = progress.asked.clone();
         Some(match scene.learn(flow, &mut progress, &known, &ask.transcript.text) {
-            Learned::Something => self.advance(ask, memory, progress, Vec::new(), sure),
+            Learned::Something => {
+                let answered = asked.is_some_and(|asked| flow.is_answered(&asked, &progress));
+                let mut reply = self.advance(ask, memory, progress, Vec::new(), sure);
+                reply.decision.answered = answered;
+                reply
+            }
             Learned::Part => self.aside(ask, memory, progress, &phrases.phone_more, sure),
             Learned::No => {
                 progress.asked = Some(Asked::Change);
@@ -91,6 +120,10 @@ impl LightMind {
             Learned::GivenUp => {
                 let words = scene.text(&flow.given_up, &known).unwrap_or_default();
                 self.resume(ask, memory, vec![words], sure)
+            }
+            // The same question, in the language that was asked for.
+            Learned::Nothing if only_asks_for_language(&ask.transcript.text) => {
+                self.advance(ask, memory, progress, Vec::new(), sure).not_understood()
             }
             Learned::Nothing => self.astray(ask, memory, progress, sure),
         })
@@ -164,11 +197,9 @@ impl LightMind {
         let lang = language(ask);
         let found = self.retrieve(ask);
         let confidence = self.confidence(ask, &found);
-        let limits = self.tenant.config.thresholds;
         let entry = found.hits.first().map(|hit| &self.tenant.knowledge.entries()[hit.entry]);
         if let Some(entry) = entry {
-            let limit =
-                if entry.sensitivity == Sensitivity::Normal { limits.answer } else { limits.sensitive };
+            let limit = self.limit(entry, ask);
             let other = self.flow_of(entry).filter(|flow| flow.id != progress.flow);
             if confidence >= limit
                 && let Some(flow) = other
@@ -177,7 +208,7 @@ impl LightMind {
                 return self.begin(&Ask { memory, ..ask.clone() }, flow, confidence);
             }
             if confidence >= limit && self.flow_of(entry).is_none() {
-                let mut answer = told(entry, lang, confidence);
+                let mut answer = self.told(entry, ask, confidence);
                 if answer.decision.act != Act::Answer {
                     memory.flows.push(progress);
                     answer.decision.memory = Some(Box::new(memory));
@@ -193,6 +224,9 @@ impl LightMind {
         }
         progress.misses += 1;
         progress.pieces.clear();
+        if let Some(Asked::Slot(slot)) = progress.asked.clone() {
+            progress.fail(&slot);
+        }
         let phrases = self.tenant.phrases(lang);
         if progress.misses >= MISSES {
             let words = [phrases.low_confidence.clone()];

@@ -12,6 +12,9 @@ pub struct Request<'a> {
     pub temperature: f32,
     pub messages: Vec<Message>,
     pub stream: bool,
+    /// Left out unless it is asked for: some servers refuse what they do not know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logprobs: Option<bool>,
     pub tools: Value,
 }
 
@@ -111,6 +114,8 @@ pub struct Delta {
     pub text: String,
     /// Pieces of tool calls.
     pub calls: Vec<Piece>,
+    /// Log-probabilities of its tokens, if the server tells.
+    pub logprobs: Vec<f32>,
     /// True at the end of the answer.
     pub finished: bool,
 }
@@ -147,6 +152,15 @@ impl Delta {
         Ok(Self {
             text: delta["content"].as_str().unwrap_or_default().to_owned(),
             calls: calls.collect(),
+            logprobs: choice["logprobs"]["content"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|token| token["logprob"].as_f64())
+                // A server that gives a token no chance at all means that it does not know.
+                .filter(|logprob| (-100.0..=0.0).contains(logprob))
+                .map(|logprob| logprob as f32)
+                .collect(),
             finished: choice["finish_reason"].as_str().is_some_and(|r| !r.is_empty()),
         })
     }

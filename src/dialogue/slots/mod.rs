@@ -1,4 +1,5 @@
-//! What an expected answer says: yes or no, a telephone number, a date, a time of day, a number plate, an amount, a choice.
+//! What an expected answer says: yes or no, a telephone number, a date, a time of day, a number plate, an amount, a choice, a proof of who
+//! calls.
 //!
 //! Input is what a telephone recogniser wrote: Mandarin or English, numbers in characters or in digits, no punctuation to rely
 //! on, one character for another of the same sound. Pure functions without a clock: today is an argument.
@@ -13,6 +14,7 @@ mod mend;
 mod number;
 mod phone;
 mod plate;
+mod proof;
 mod spoken;
 mod when;
 mod yes_no;
@@ -23,9 +25,11 @@ pub use clock::{Clock, clock};
 pub use date::date;
 pub use gives_up::gives_up;
 pub use meant::meant;
+pub(in crate::dialogue) use number::figure;
 pub use phone::{Number, digit, digits, phone};
 pub use plate::{Plate, plate};
-pub use spoken::{spoken_clock, spoken_date, spoken_phone_tail, spoken_plate};
-pub use when::time;
+pub use proof::{Proof, proof};
+pub use spoken::{spoken_clock, spoken_date, spoken_digits, spoken_phone_tail, spoken_plate};
+pub use when::{moment, time};
 pub(in crate::dialogue) use yes_no::answers;
 pub use yes_no::yes_no;

@@ -1,7 +1,7 @@
 //! Numbers as they are spoken, in characters or digits or both (八千二, 3万5, twelve hundred).
 
 /// The value of a Chinese numeral below ten, in a quantity: no 幺, no 拐.
-pub(super) fn figure(c: char) -> Option<u32> {
+pub(in crate::dialogue) fn figure(c: char) -> Option<u32> {
     Some(match c {
         '零' | '〇' => 0,
         '一' => 1,

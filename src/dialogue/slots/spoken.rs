@@ -4,22 +4,9 @@ use jiff::civil::{Date, Time};
 
 use super::plate::PLACES;
 use crate::dialogue::text::Lang;
+use crate::tts::normalize::MONTHS;
 
 const FIGURES: [char; 10] = ['零', '一', '二', '三', '四', '五', '六', '七', '八', '九'];
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
 const WEEKDAYS: [(char, &str); 7] = [
     ('一', "Monday"),
     ('二', "Tuesday"),
@@ -171,6 +158,19 @@ pub fn spoken_phone_tail(phone: &str, lang: Lang) -> String {
         Lang::Zh => format!("尾号{}", figures(&tail)),
         Lang::En => {
             format!("ending in {}", tail.chars().map(String::from).collect::<Vec<_>>().join(" "))
+        }
+    }
+}
+
+/// 五三零，一一八; "5 3 0, 1 1 8": a number that is written down, digit by digit, with a pause after each three.
+pub fn spoken_digits(number: &str, lang: Lang) -> String {
+    let digits: Vec<char> = number.chars().filter(char::is_ascii_digit).collect();
+    let groups = digits.chunks(3).map(|group| group.iter().collect::<String>());
+    match lang {
+        Lang::Zh => groups.map(|group| figures(&group)).collect::<Vec<_>>().join("，"),
+        Lang::En => {
+            let spaced = |group: String| group.chars().map(String::from).collect::<Vec<_>>().join(" ");
+            groups.map(spaced).collect::<Vec<_>>().join(", ")
         }
     }
 }

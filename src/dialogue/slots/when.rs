@@ -1,6 +1,12 @@
 //! A time in the words of the caller, for a person to read.
 
+use jiff::civil::{DateTime, Time};
+
+use super::{Clock, clock, date};
 use crate::dialogue::text::{normalize, strip_fillers};
+
+/// When a day begins for a caller who names no time.
+const MORNING: Time = Time::constant(9, 0, 0, 0);
 
 /// A time for a call-back in the caller's own words, without fillers; [`None`] if the words name none.
 pub fn time(text: &str) -> Option<String> {
@@ -85,9 +91,40 @@ pub fn time(text: &str) -> Option<String> {
     Some(words)
 }
 
+/// The moment that such words mean, at the earliest; [`None`] for as soon as possible. A time without a day is the next that
+/// comes, a day without a time its morning.
+pub fn moment(text: &str, now: DateTime) -> Option<DateTime> {
+    let day = date(text, now.date());
+    let time = clock(text).map(|clock| match clock {
+        Clock::At(time) | Clock::Between(time, _) => time,
+    });
+    let at = match (day, time) {
+        (None, None) => return None,
+        (Some(day), None) => day.to_datetime(MORNING),
+        (Some(day), Some(time)) => day.to_datetime(time),
+        (None, Some(time)) => {
+            let today = now.date().to_datetime(time);
+            if today > now { today } else { now.date().tomorrow().ok()?.to_datetime(time) }
+        }
+    };
+    (at > now).then_some(at)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_promised_time_is_a_moment() {
+        let now = jiff::civil::date(2026, 11, 21).at(23, 5, 0, 0);
+        let told = |text| moment(text, now).map(|at| at.to_string());
+        assert_eq!(told("明天上午十点"), Some("2026-11-22T10:00:00".into()));
+        assert_eq!(told("后天"), Some("2026-11-23T09:00:00".into()));
+        assert_eq!(told("下午三点以后"), Some("2026-11-22T15:00:00".into()), "today's is over");
+        assert_eq!(told("tomorrow at nine"), Some("2026-11-22T09:00:00".into()));
+        assert_eq!(told("尽快"), None);
+        assert_eq!(told("今天上午"), None, "what is over is as soon as possible");
+    }
 
     #[test]
     fn times_are_kept_in_the_callers_words() {

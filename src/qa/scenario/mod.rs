@@ -54,6 +54,11 @@ pub struct Spoken {
 }
 
 impl Verdict {
+    fn new(scenario: &Scenario, turns: Vec<Spoken>, failures: Vec<String>) -> Self {
+        let (name, title) = (scenario.name.clone(), scenario.title.clone());
+        Self { name, title, shows: scenario.shows.clone(), failures, turns }
+    }
+
     /// True if all is as it should be.
     pub fn passed(&self) -> bool {
         self.failures.is_empty()

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::read::{Scenario, State};
 use crate::backoffice::{self, BackOffice};
+use crate::dialogue::light::Acting;
 use crate::dialogue::llm::LlmConfig;
 use crate::dialogue::tenant::Tenant;
 use crate::dialogue::{Mind, engine};
@@ -52,8 +53,7 @@ impl Office {
         tenant: Arc<Tenant>,
         llm: Option<LlmConfig>,
     ) -> Result<Self, Error> {
-        let zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(8));
-        let now = scenario.now.to_zoned(zone).map_err(Error::Now)?.timestamp();
+        let now = scenario.now.to_zoned(crate::clock::zone()).map_err(Error::Now)?.timestamp();
         let options = backoffice::Options { now: Some(now), seed: true, ..backoffice::Options::default() };
         let office = BackOffice::open(options).await?;
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -62,7 +62,8 @@ impl Office {
         let serving = tokio::spawn(office.serve(listener, async { drop(stopped.await) }));
         let tools = HttpTools::new(tenant.tools.clone(), &url, None, tokio::runtime::Handle::current())?;
         let local = scenario.now;
-        let mind = engine::open(tenant, llm, Some(Arc::new(move || local)))?;
+        let acting = Acting::fully(&tenant, Arc::new(move || local));
+        let mind = engine::open(tenant, llm, Some(acting))?;
         Ok(Self { mind, tools: Arc::new(tools), url, stop, serving })
     }
 

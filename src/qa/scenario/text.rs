@@ -56,13 +56,7 @@ pub async fn converse(
         }
     }
     failures.extend(office.close(scenario).await);
-    Ok(Verdict {
-        name: scenario.name.clone(),
-        title: scenario.title.clone(),
-        shows: scenario.shows.clone(),
-        failures,
-        turns,
-    })
+    Ok(Verdict::new(scenario, turns, failures))
 }
 
 /// What is not as `turn` says.

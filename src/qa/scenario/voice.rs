@@ -22,6 +22,7 @@ use crate::driver::{Services, Session};
 use crate::media::{FRAME, FRAME_TIME, Frame};
 use crate::qa::{CallerStep, Network, Seat};
 use crate::record::{Tap, name_of};
+use crate::seat::floor::Floor;
 use crate::services::{Pools, telephone_number, voice_activity};
 use crate::sim::{self, Delays, Party};
 use crate::tts::{Mouth, Options, Piece, Request, Synthesizer as _};
@@ -86,11 +87,14 @@ pub async fn telephone(
         let again = turn.again.as_deref().unwrap_or(&turn.say);
         lines.push([callers.say(&turn.say, voice)?, callers.say(again, voice)?]);
     }
-    let services =
-        Services { mind: office.mind.clone(), tools: office.tools.clone(), ..pools.services.clone() };
+    let services = Services {
+        mind: office.mind.clone(),
+        tools: office.tools.clone(),
+        seats: Arc::new(Floor::single("sip:seat@scenario")),
+        ..pools.services.clone()
+    };
     let mut settings = pools.settings.clone();
     settings.mind = office.mind.clone();
-    settings.seats = vec!["sip:seat@scenario".into()];
     let caller = scenario.caller.as_deref().unwrap_or("anonymous");
     let info = pools.info("scenario", &format!("sip:{caller}@scenario"), "sip:hotline@scenario");
     let events = Events::default();
@@ -108,13 +112,7 @@ pub async fn telephone(
         talk.await.map_err(|error| Error::Voice(error.to_string()))?
     };
     failures.extend(office.close(scenario).await);
-    Ok(Verdict {
-        name: scenario.name.clone(),
-        title: scenario.title.clone(),
-        shows: scenario.shows.clone(),
-        failures,
-        turns,
-    })
+    Ok(Verdict::new(scenario, turns, failures))
 }
 
 /// What has happened in the call.

@@ -3,7 +3,7 @@
 use super::units::unit_at;
 use super::{Part, is_range_sign, number_at, run};
 
-const MONTHS: [&str; 12] = [
+pub(crate) const MONTHS: [&str; 12] = [
     "January",
     "February",
     "March",

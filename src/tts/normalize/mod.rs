@@ -14,6 +14,8 @@ pub(crate) use zh::PROVINCES;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::en::MONTHS;
+
 /// The language that numbers and signs are read in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "snake_case")]

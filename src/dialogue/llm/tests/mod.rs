@@ -1,5 +1,6 @@
 //! The client against a real HTTP server on loopback that answers by a script.
 
+mod gate;
 mod stream;
 mod tools;
 
@@ -18,6 +19,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::asr::Transcript;
+use crate::dialogue::light::Acting;
 use crate::dialogue::tenant::Tenant;
 
 /// What the server does with a request.
@@ -118,7 +120,8 @@ fn mind(urls: &[String], first_token: Duration) -> LlmMind {
     let (url, fallbacks) = (url.clone(), fallbacks.to_vec());
     let config = LlmConfig { url, fallbacks, model: "m".into(), first_token, ..LlmConfig::default() };
     let now = Arc::new(|| jiff::civil::date(2026, 11, 23).at(22, 0, 0, 0));
-    let light = LightMind::new(Arc::new(tenant)).acting(now);
+    let acting = Acting::fully(&tenant, now);
+    let light = LightMind::new(Arc::new(tenant)).acting(acting);
     LlmMind::new(config, light, tokio::runtime::Handle::current()).expect("the address is right")
 }
 

@@ -85,16 +85,27 @@ async fn a_look_up_is_used_and_its_result_answers() {
 }
 
 #[tokio::test]
+async fn a_stranger_who_knows_a_plate_is_asked_who_he_is_before_anything_is_looked_up() {
+    let plate = json!(json!({"plate": "沪AD12345"}).to_string());
+    let bench = bench(calling(&[("find_vehicle", plate)])).await;
+    let asked = ask("我那个沪AD12345系统里写的里程是多少");
+    let (clauses, decision) = outcome(start(&bench.mind, asked)).await;
+    assert!(uses(&decision).is_empty(), "{:?}", decision.act);
+    assert!(clauses.concat().contains("后四位"), "{clauses:?}");
+    assert_eq!(decision.sources[0], "flow:car-record");
+}
+
+#[tokio::test]
 async fn a_call_is_whole_wherever_its_arguments_are_split() {
-    let arguments: Vec<char> = r#"{"plate": "沪AD12345"}"#.chars().collect();
+    let arguments: Vec<char> = r#"{"item": "四轮定位"}"#.chars().collect();
     for at in 0..=arguments.len() {
         let (head, tail) = arguments.split_at(at);
         let piece =
             |function: Value| event(&json!({"tool_calls": [{"index": 0, "function": function}]}), None);
         let text = [
-            piece(json!({"name": "find_vehicle", "arguments": ""})),
+            piece(json!({"name": "find_price", "arguments": ""})),
             piece(json!({"arguments": head.iter().collect::<String>()})),
-            piece(json!({"name": "find_vehicle", "arguments": tail.iter().collect::<String>()})),
+            piece(json!({"name": "find_price", "arguments": tail.iter().collect::<String>()})),
             event(&json!({}), Some("tool_calls")),
         ]
         .concat();
@@ -102,7 +113,7 @@ async fn a_call_is_whole_wherever_its_arguments_are_split() {
         let bench = bench(Script::Chunks(chunks)).await;
         let asked = caller_asks("我那个沪AD12345系统里写的里程是多少");
         let (_, decision) = outcome(start(&bench.mind, asked)).await;
-        let wanted = [("find_vehicle".to_owned(), json!({"plate": "沪AD12345"}))];
+        let wanted = [("find_price".to_owned(), json!({"item": "四轮定位"}))];
         assert_eq!(uses(&decision), wanted, "split after {at} characters");
     }
 }

@@ -1,0 +1,69 @@
+//! `[seats]` and `[outbound]`: who takes calls, how they are queued for, and how customers are called.
+
+use std::collections::HashSet;
+use std::str::FromStr as _;
+
+use super::Check;
+use crate::config::raw::Raw;
+use crate::config::{Outbound, Seats, SipUri};
+use crate::seat::Profile;
+use crate::seat::queue::Rules;
+
+impl Check<'_> {
+    pub(super) fn outbound(&mut self, raw: &Raw) -> Option<Outbound> {
+        let raw = &raw.outbound;
+        let ring_timeout = self.seconds("outbound.ring_timeout_s", raw.ring_timeout_s, 5..=180);
+        self.number("outbound.at_once", raw.at_once, 1..=1000);
+        let route = self.optional("outbound.route", raw.route.as_deref(), |route| {
+            if !route.contains("{number}") {
+                return Err(format!(
+                    "\"{route}\" does not say where the digits go: write for example \"sip:{{number}}@pbx.example\""
+                ));
+            }
+            SipUri::from_str(&route.replace("{number}", "13800138000")).map(|_| route.to_owned())
+        })?;
+        Some(Outbound { route, at_once: raw.at_once as usize, ring_timeout })
+    }
+
+    pub(super) fn seats(&mut self, raw: &Raw) -> Seats {
+        let raw = &raw.seats;
+        let mut targets: Vec<Profile> = Vec::new();
+        for (i, uri) in raw.targets.iter().enumerate() {
+            let key = format!("seats.targets.{i}");
+            if let Some(uri) = self.optional(&key, Some(uri), SipUri::from_str) {
+                targets.push(Profile::plain(&uri.to_string()));
+            }
+        }
+        for (i, seat) in raw.seat.iter().enumerate() {
+            let key = |name: &str| format!("seats.seat.{i}.{name}");
+            let id = self.line(&key("id"), &seat.id);
+            let uri = self.optional(&key("uri"), Some(&seat.uri), SipUri::from_str);
+            targets.extend(uri.map(|uri| Profile {
+                id,
+                uri: uri.to_string(),
+                skills: seat.skills.iter().cloned().collect(),
+                languages: seat.languages.iter().cloned().collect(),
+                schedule: seat.schedule.clone(),
+            }));
+        }
+        let mut ids = HashSet::new();
+        if let Some(twice) = targets.iter().find(|seat| !ids.insert(seat.id.as_str())) {
+            self.note("seats", format!("\"{}\" is there twice: give each seat a name of its own", twice.id));
+        }
+        self.number("seats.parallel", raw.parallel, 1..=20);
+        self.number("seats.max_waiting", raw.max_waiting, 0..=10_000);
+        Seats {
+            profiles: targets,
+            ring_timeout: self.seconds("seats.ring_timeout_s", raw.ring_timeout_s, 1..=300),
+            from: self.optional("seats.from", raw.from.as_deref(), SipUri::from_str),
+            rules: Rules {
+                parallel: raw.parallel as usize,
+                wrap_up: self.seconds("seats.wrap_up_s", raw.wrap_up_s, 0..=3600),
+                rest: self.seconds("seats.rest_s", raw.rest_s, 0..=600),
+                max_waiting: raw.max_waiting as usize,
+                max_wait: self.seconds("seats.max_wait_s", raw.max_wait_s, 5..=3600),
+                any_skill_after: self.seconds("seats.any_skill_after_s", raw.any_skill_after_s, 0..=3600),
+            },
+        }
+    }
+}

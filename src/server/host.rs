@@ -1,0 +1,126 @@
+//! One call from its first packet to its record: taken, or placed.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nightline_sip::{Endpoint, IncomingCall, Transport};
+use tokio_util::sync::CancellationToken;
+
+use super::MakeTap;
+use crate::call::errand::Errand;
+use crate::call::{Call, Input};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::driver::Session;
+use crate::driver::live::{self, Surroundings};
+use crate::leg::sip::{Error, Line, SipLeg};
+use crate::record::{CallInfo, CallRecord};
+use crate::services::{self, Shared};
+
+/// A call rings so long before it is answered: time for a caller who thinks better of it, too short to be heard as a ring.
+const RINGS: Duration = Duration::from_millis(120);
+
+/// What a call runs on. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Host {
+    pub(super) config: Arc<Config>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) endpoint: Endpoint,
+    pub(super) watch: Option<MakeTap>,
+    pub(super) shutdown: CancellationToken,
+}
+
+impl Host {
+    /// Answers a call and runs it to its end.
+    pub(super) async fn take(&self, mut incoming: IncomingCall) -> Result<(), Error> {
+        incoming.ring().await;
+        tokio::select! {
+            () = incoming.cancelled() => return Ok(()),
+            () = tokio::time::sleep(RINGS) => {}
+        }
+        let clock = Clock::start();
+        let line = self.line(clock, self.config.seats.ring_timeout);
+        let info = self.shared.info("sip", &incoming.from().uri, &incoming.to().uri);
+        let caller = services::telephone_number(&info.from);
+        let leg = line.answer(incoming).await?;
+        tracing::info!(call = %info.id, "call answered");
+        let earlier = caller.as_deref().and_then(|caller| self.shared.chat.earlier(caller));
+        let settings = self.shared.settings.clone();
+        let mut call = Call::new(settings, services::voice_activity(), caller, clock.now());
+        if let Some(earlier) = earlier {
+            call.recall(earlier);
+        }
+        self.converse(leg, line, call, info).await;
+        Ok(())
+    }
+
+    /// Calls `number` at `uri`; if somebody answers, runs the call to its end.
+    pub(super) async fn place(
+        &self,
+        info: CallInfo,
+        uri: &str,
+        number: &str,
+        errand: Errand,
+        ring: Duration,
+    ) -> Result<CallRecord, Error> {
+        let clock = Clock::start();
+        let leg = self.line(clock, ring).call(uri).await?;
+        tracing::info!(call = %info.id, "a call that we placed was answered");
+        let settings = self.shared.settings.clone();
+        let call = Call::placed(settings, services::voice_activity(), number.to_owned(), errand, clock.now());
+        let line = self.line(clock, self.config.seats.ring_timeout);
+        Ok(self.converse(leg, line, call, info).await)
+    }
+
+    fn line(&self, clock: Clock, ring_timeout: Duration) -> Line {
+        let bind = [Transport::Udp, Transport::Tcp]
+            .into_iter()
+            .find_map(|transport| self.endpoint.local_addr(transport))
+            .map_or(IpAddr::from([0, 0, 0, 0]), |addr| addr.ip());
+        let advertised = self.config.sip.external_ip.unwrap_or(bind);
+        let from = match &self.config.seats.from {
+            Some(uri) => uri.to_string().into(),
+            None => format!("sip:nightline@{advertised}").into(),
+        };
+        Line {
+            endpoint: self.endpoint.clone(),
+            bind,
+            advertised,
+            ports: self.config.rtp.ports.clone(),
+            from,
+            ring_timeout,
+            clock,
+        }
+    }
+
+    async fn converse(&self, leg: SipLeg, line: Line, call: Call, info: CallInfo) -> CallRecord {
+        let (shared, clock) = (&self.shared, line.clock);
+        let mut taps = shared.begin(&info);
+        taps.extend(self.watch.as_ref().map(|make| make(&info)));
+        let (mut session, inbox) = Session::new(call, shared.services.clone(), &info, taps);
+        let news = session.inbox();
+        let recorder = shared.recorder(&info, move |error| {
+            // The call may be over; then its log line is all there is.
+            let _ = news.send(Input::Fault { part: "recording".into(), error });
+        });
+        let recording = recorder.as_ref().map(|recorder| recorder.path().display().to_string());
+        let surroundings = Surroundings {
+            clock,
+            line: Some(line),
+            recorder,
+            rtp_timeout: self.config.rtp.timeout,
+            shutdown: self.shutdown.child_token(),
+        };
+        let (media, recorder) = live::run(&mut session, inbox, leg, surroundings).await;
+        let record = session.finish(media, recording);
+        if let Some(recorder) = recorder {
+            let finishing = recorder.finish();
+            // The writer's thread may still be at it; nobody waits for a disk but this task.
+            let _ = tokio::task::spawn_blocking(move || finishing.wait()).await;
+        }
+        tracing::info!(call = %record.info.id, disposition = ?record.disposition, ms = record.duration_ms, "call ended");
+        shared.finish(record.clone()).await;
+        record
+    }
+}
