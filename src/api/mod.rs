@@ -63,7 +63,7 @@ pub async fn serve(
     axum::serve(listener, router).with_graceful_shutdown(shutdown).await
 }
 
-/// `/health` and `/metrics` for all; `/calls`, `/calls/ID`, `/callbacks`, `/seats`, `/outbound` and `/chat` if `addr` is a loopback address.
+/// `/health` and `/metrics` for all; `/calls`, `/calls/ID`, `/callbacks`, `/messages`, `/seats`, `/outbound` and `/chat` if `addr` is a loopback address.
 fn router(addr: SocketAddr, shared: Shared) -> Router {
     let mut router = Router::new().route("/health", get(tell_health)).route("/metrics", get(tell_metrics));
     if addr.ip().is_loopback() {
@@ -71,6 +71,8 @@ fn router(addr: SocketAddr, shared: Shared) -> Router {
             .route("/calls", get(calls))
             .route("/calls/{id}", get(call))
             .route("/callbacks", get(callbacks))
+            .route("/messages", get(messages))
+            .route("/messages/{id}", delete(close_message))
             .route("/seats", get(people::seats))
             .route("/seats/{id}", put(people::set_seat))
             .route("/outbound", get(people::orders).post(people::order))
@@ -112,6 +114,20 @@ async fn call(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Re
     match shared.store.call(&id).await? {
         Some(call) => Ok(Json(call).into_response()),
         None => Err(Failure(StatusCode::NOT_FOUND, "there is no such call: see /calls".into())),
+    }
+}
+
+/// Messages that nobody has listened to yet.
+async fn messages(State(shared): State<Shared>) -> Result<Response, Failure> {
+    Ok(Json(shared.store.messages(Some(CallbackState::Open)).await?).into_response())
+}
+
+/// A message is done with.
+async fn close_message(State(shared): State<Shared>, Path(id): Path<i64>) -> Result<Response, Failure> {
+    if shared.store.message_done(id).await? {
+        Ok(StatusCode::NO_CONTENT.into_response())
+    } else {
+        Err(Failure(StatusCode::NOT_FOUND, "there is no open message of that number: see /messages".into()))
     }
 }
 

@@ -17,6 +17,8 @@ struct Seat {
     uri: String,
     state: &'static str,
     on_duty: bool,
+    /// False if it registers and has not.
+    reachable: bool,
     call: Option<String>,
 }
 
@@ -35,6 +37,7 @@ pub(super) async fn seats(State(shared): State<Shared>) -> Response {
         id: seat.profile.id,
         uri: seat.profile.uri,
         on_duty: seat.on_duty,
+        reachable: seat.reachable,
     });
     Json(Floor { seats: seats.collect(), waiting: shared.floor.waiting() }).into_response()
 }

@@ -8,8 +8,9 @@ use super::event::EventKind;
 use super::io::Output;
 use super::timers::Timer;
 use super::turn::Then;
+use crate::clock::Time;
 use crate::dialogue::phrases::grouped;
-use crate::dialogue::{Act, Expect, Reason};
+use crate::dialogue::{Act, Expect, Reason, Who};
 
 /// What the core has asked the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,19 @@ pub(super) enum Asking {
     Time {
         number: String,
     },
+    /// Whether a message shall be taken.
+    OfferMessage {
+        misses: u8,
+    },
+    /// The message, of which this was said.
+    Message {
+        text: String,
+        began: Time,
+        /// It is over with the words that are being spoken.
+        closing: bool,
+    },
+    /// How content the caller is.
+    Rating,
     /// Nothing: the store is being waited for.
     Stored {
         number: String,
@@ -48,8 +62,12 @@ impl Asking {
         match self {
             Self::Nothing | Self::Stored { .. } => Expect::Open,
             Self::Time { .. } => Expect::Time,
-            Self::Person | Self::Offer { .. } | Self::SameNumber { .. } => Expect::YesNo,
+            Self::Person | Self::Offer { .. } | Self::SameNumber { .. } | Self::OfferMessage { .. } => {
+                Expect::YesNo
+            }
             Self::Phone { .. } => Expect::Phone,
+            Self::Message { .. } => Expect::Message,
+            Self::Rating => Expect::Rating,
         }
     }
 }
@@ -82,9 +100,24 @@ impl Call {
             (Asking::Time { number }, Act::When(when)) => self.book(number, when),
             (Asking::Time { number }, _) => self.book(number, SOON.into()),
             (Asking::Offer { .. }, Act::Yes | Act::When(_)) => self.accept_callback(),
-            (Asking::Offer { .. } | Asking::Phone { .. }, Act::No) => {
-                self.say(&phrases.callback_declined, Then::Listen);
+            (Asking::Offer { .. } | Asking::Phone { .. }, Act::No) => self.offer_message(),
+            (Asking::OfferMessage { .. }, Act::Yes) => self.begin_message(),
+            (Asking::OfferMessage { .. }, Act::No) => self.say(&phrases.callback_declined, Then::Listen),
+            (message @ Asking::Message { closing, .. }, act) => {
+                self.asking = message;
+                if let Act::Message(words) = &act {
+                    self.take_message(words);
+                }
+                if closing || !matches!(act, Act::Message(_)) {
+                    self.finish_message();
+                }
             }
+            (Asking::Rating, Act::Rated(score)) => {
+                let said = self.history.iter().rev().find(|said| said.who == Who::Caller);
+                let words = said.map(|said| said.text.clone()).unwrap_or_default();
+                self.rated(score, words);
+            }
+            (Asking::Rating, Act::No) => self.say_goodbye(),
             (Asking::SameNumber { .. }, Act::No) => self.ask_phone(),
             (Asking::Phone { digits, typed, misses }, Act::PhonePart(part)) => {
                 self.asking = Asking::Phone { digits, typed, misses };
@@ -108,6 +141,9 @@ impl Call {
             Asking::Nothing | Asking::Stored { .. } => return,
             Asking::Person => phrases.offer_person.clone(),
             Asking::Time { .. } => phrases.ask_time.clone(),
+            // Whoever speaks its message, or was asked for a grade once, is not asked again.
+            Asking::Message { .. } | Asking::Rating => return,
+            Asking::OfferMessage { .. } => phrases.message_offer.clone(),
             Asking::Offer { .. } => phrases.callback_offer.clone(),
             Asking::SameNumber { number, .. } => with_number(&phrases.callback_same_number, number),
             Asking::Phone { typed, .. } if !typed.is_empty() => phrases.ask_keys_rest.clone(),
@@ -124,12 +160,15 @@ impl Call {
             self.book(number, SOON.into());
             return;
         }
-        if self.asking == Asking::Person {
-            self.ask_again();
-            return;
+        match self.asking {
+            Asking::Person => return self.ask_again(),
+            Asking::Rating => return self.say_goodbye(),
+            _ => {}
         }
-        if let Asking::Offer { misses } | Asking::SameNumber { misses, .. } | Asking::Phone { misses, .. } =
-            &mut self.asking
+        if let Asking::Offer { misses }
+        | Asking::OfferMessage { misses }
+        | Asking::SameNumber { misses, .. }
+        | Asking::Phone { misses, .. } = &mut self.asking
         {
             *misses += 1;
             if *misses > MISSES {

@@ -200,8 +200,25 @@ pub enum EventKind {
         /// The summary.
         summary: String,
     },
+    /// What a seat asked before it took the call, or what was said in a bridge in which notes are taken.
+    Overheard {
+        /// By whom.
+        leg: LegId,
+        /// The words.
+        text: String,
+        /// Recogniser's confidence in 0..=1.
+        confidence: f32,
+        /// When the speech began.
+        #[serde(rename = "began_ms", with = "millis_time")]
+        began: Time,
+        /// When the last speech frame was.
+        #[serde(rename = "ended_ms", with = "millis_time")]
+        ended: Time,
+    },
     /// Caller and seat are joined.
     Bridged,
+    /// The caller's exchange reaches the seat by itself now: we are out of the call.
+    Referred,
     /// The handoff ended.
     HandoffEnded {
         /// How.
@@ -213,6 +230,21 @@ pub enum EventKind {
         number: String,
         /// When, in the caller's own words.
         when: String,
+    },
+    /// A caller who wants no call-back has left a message: what was said since `began`.
+    MessageLeft {
+        /// The words.
+        text: String,
+        /// Where it begins in the recording.
+        #[serde(rename = "began_ms", with = "millis_time")]
+        began: Time,
+    },
+    /// The caller said or pressed how content it is.
+    Rated {
+        /// 1 (not at all) to 5 (very).
+        score: u8,
+        /// The words; empty if it was a key.
+        words: String,
     },
     /// Something failed and was survived.
     Fault {

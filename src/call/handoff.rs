@@ -17,7 +17,7 @@ use crate::dialogue::text::Lang;
 use crate::dialogue::{Reason, Who};
 use crate::media::amd::{Answer, Detector};
 use crate::media::{FRAME, Frame};
-use crate::seat::{Need, News, Place, Target, Urgency, Wish};
+use crate::seat::{About, Need, News, Place, Target, Urgency, Wish};
 
 /// A seat being brought in.
 pub(super) struct Handoff {
@@ -36,6 +36,8 @@ enum Phase {
     Queued,
     /// These seats ring.
     Ringing { attempt: u32, seats: Vec<String> },
+    /// The caller's exchange is to call this seat instead of us: it is asked once what the bot is saying has been played out.
+    Referring { attempt: u32, target: Target, asked: bool },
     /// The seat hears the summary, then is asked for a key now and then.
     Consulting { attempt: u32, seat: String, turn: BotTurn, answered: Detector },
     /// It pressed 1; the caller's last words are being played out.
@@ -50,9 +52,13 @@ impl Handoff {
         }
     }
 
+    pub(super) fn reason(&self) -> Reason {
+        self.reason
+    }
+
     /// From now on nothing new is said to the caller.
     pub(super) fn is_accepted(&self) -> bool {
-        matches!(self.phase, Phase::Accepted { .. })
+        matches!(self.phase, Phase::Accepted { .. } | Phase::Referring { .. })
     }
 
     /// The offer being tried.
@@ -60,6 +66,7 @@ impl Handoff {
         match &self.phase {
             Phase::Queued => None,
             Phase::Ringing { attempt, .. }
+            | Phase::Referring { attempt, .. }
             | Phase::Consulting { attempt, .. }
             | Phase::Accepted { attempt, .. } => Some(*attempt),
         }
@@ -70,6 +77,7 @@ impl Handoff {
         match &self.phase {
             Phase::Queued => Vec::new(),
             Phase::Ringing { seats, .. } => seats.clone(),
+            Phase::Referring { target, .. } => vec![target.seat.clone()],
             Phase::Consulting { seat, .. } | Phase::Accepted { seat, .. } => vec![seat.clone()],
         }
     }
@@ -89,6 +97,8 @@ const PLACE_AGAIN: Duration = Duration::from_secs(45);
 const COMFORT_AFTER: Duration = Duration::from_millis(600);
 /// It fades in and out over so many frames.
 const COMFORT_FADE: u8 = 8;
+/// Characters of what a seat is told, around what is being played, in which its echo is looked for.
+const ECHO_AROUND: usize = 16;
 
 /// What a waiting caller hears besides the bot.
 #[derive(Debug, Default)]
@@ -124,6 +134,7 @@ impl Call {
         self.reject_barge_in("", Because::NoWords.into());
         self.drop_pending();
         self.keys.clear();
+        self.keep_message();
         self.asking = Asking::Nothing;
         self.timers.stop(Timer::CallbackStore);
         let need = self.need(reason);
@@ -214,6 +225,33 @@ impl Call {
         self.say(&phrases.seat_left, Then::Listen);
     }
 
+    /// The caller's exchange has called the seat instead of us, or has taken our place in the bridge; or it has not.
+    pub(super) fn referred(&mut self, asked: u32, result: Result<(), (HandoffOutcome, Option<u16>)>) {
+        let phase = self.handoff.as_ref().map(|handoff| &handoff.phase);
+        let referring = matches!(phase, Some(Phase::Referring { attempt, .. }) if *attempt == asked);
+        let bridged = matches!(self.stage, Stage::Bridged { attempt } if attempt == asked);
+        match result {
+            Ok(()) if referring || bridged => {
+                self.event(EventKind::Referred);
+                self.ending.transferred = true;
+                if referring {
+                    self.end_handoff(HandoffOutcome::Accepted);
+                    self.outputs.push_back(Output::Queue(Wish::Leave));
+                }
+                self.end(None);
+            }
+            Err((outcome, code)) if referring => {
+                let seats = self.handoff.as_ref().map(|handoff| handoff.seats()).unwrap_or_default();
+                for seat in seats {
+                    self.seat_failed(&seat, outcome, code);
+                }
+            }
+            // The bridge goes on.
+            Err((outcome, code)) if bridged => self.fault("refer", format!("{outcome:?} {code:?}")),
+            _ => {}
+        }
+    }
+
     pub(super) fn seat_key(&mut self, digit: char) {
         let Some(handoff) = &mut self.handoff else { return };
         let Phase::Consulting { attempt, seat, turn, .. } = &mut handoff.phase else { return };
@@ -248,11 +286,7 @@ impl Call {
 
     /// The seat has accepted: what the bot is saying ends with its clause, and nobody listens for another turn.
     fn hand_over_after_this_clause(&mut self) {
-        self.reject_barge_in("", Because::NoWords.into());
-        self.drop_pending();
-        self.drop_filler();
-        self.listening.take();
-        self.keys.clear();
+        self.hand_over_after_this_turn();
         match &mut self.speaking {
             Some(turn) if turn.began.is_some() => turn.end_after_clause(),
             Some(_) => self.cut_turn(),
@@ -260,22 +294,45 @@ impl Call {
         }
     }
 
+    /// The caller is about to be given away: what the bot is saying is said to its end, and nobody listens for another turn.
+    fn hand_over_after_this_turn(&mut self) {
+        self.reject_barge_in("", Because::NoWords.into());
+        self.drop_pending();
+        self.drop_filler();
+        self.listening.take();
+        self.keys.clear();
+    }
+
     /// Bridges once the caller's last words have been played out; asks the seat again when it has heard everything; tells the
     /// caller how long it will take.
     pub(super) fn advance_handoff(&mut self) {
         let caller_told = self.speaking.is_none();
-        let Some(handoff) = &self.handoff else { return };
-        match &handoff.phase {
+        let tell_place = self.is_time_to_tell_place();
+        let Some(handoff) = &mut self.handoff else { return };
+        match &mut handoff.phase {
             Phase::Accepted { attempt, .. } if caller_told => {
-                self.stage = Stage::Bridged { attempt: *attempt };
+                let (attempt, reason) = (*attempt, handoff.reason);
+                self.stage = Stage::Bridged { attempt };
                 self.handoff = None;
                 self.ending.transferred = true;
                 self.event(EventKind::Bridged);
+                if self.settings.join_directly {
+                    let about = self.about(reason);
+                    self.outputs.push_back(Output::JoinDirectly { attempt, about });
+                }
+            }
+            Phase::Referring { attempt, target, asked: asked @ false } if caller_told => {
+                *asked = true;
+                let (attempt, target, reason) = (*attempt, target.clone(), handoff.reason);
+                self.timers.set(Timer::SeatRing, self.now + self.settings.seat_ring);
+                self.event(EventKind::SeatDialled { seat: target.seat.clone() });
+                let about = self.about(reason);
+                self.outputs.push_back(Output::Refer { attempt, target, about });
             }
             Phase::Consulting { turn, .. } if turn.is_over() && !self.timers.is_set(Timer::SeatRepeat) => {
                 self.timers.set(Timer::SeatRepeat, self.now + KEYS_AGAIN);
             }
-            Phase::Queued if self.is_time_to_tell_place() => self.tell_place(),
+            Phase::Queued if tell_place => self.tell_place(),
             _ => {}
         }
     }
@@ -409,9 +466,25 @@ impl Call {
     /// What the caller needs, by what is known of it.
     fn need(&self, reason: Reason) -> Need {
         let skill = self.settings.skills.get(reason.name()).or_else(|| self.settings.skills.get(&self.topic));
+        let language = self.language().code().to_owned();
+        Need { skill: skill.cloned(), language, urgency: urgency(reason), value: 0 }
+    }
+
+    /// What seats are told before they answer.
+    fn about(&self, reason: Reason) -> About {
+        About {
+            reason,
+            urgency: urgency(reason),
+            caller: self.caller_number.clone(),
+            language: self.language().code().to_owned(),
+            topic: self.topic.clone(),
+        }
+    }
+
+    /// What the caller spoke last.
+    fn language(&self) -> Lang {
         let mut said = self.history.iter().rev().filter(|said| said.who == Who::Caller);
-        let language = said.find_map(|said| Lang::of(&said.text)).unwrap_or(Lang::Zh).code();
-        Need { skill: skill.cloned(), language: language.to_owned(), urgency: urgency(reason), value: 0 }
+        said.find_map(|said| Lang::of(&said.text)).unwrap_or(Lang::Zh)
     }
 
     fn announce_handoff(&mut self) {
@@ -424,13 +497,21 @@ impl Call {
 
     fn dial(&mut self, attempt: u32, targets: Vec<Target>) {
         let Some(handoff) = &mut self.handoff else { return };
+        let reason = handoff.reason;
+        if let [target] = &targets[..]
+            && target.refer
+        {
+            handoff.phase = Phase::Referring { attempt, target: target.clone(), asked: false };
+            return self.hand_over_after_this_turn();
+        }
         let seats: Vec<String> = targets.iter().map(|target| target.seat.clone()).collect();
         handoff.phase = Phase::Ringing { attempt, seats: seats.clone() };
         self.timers.set(Timer::SeatRing, self.now + self.settings.seat_ring);
         for seat in seats {
             self.event(EventKind::SeatDialled { seat });
         }
-        self.outputs.push_back(Output::DialSeat { attempt, targets });
+        let about = self.about(reason);
+        self.outputs.push_back(Output::DialSeat { attempt, targets, about });
     }
 
     fn consult(&mut self, attempt: u32, seat: String) {
@@ -447,7 +528,20 @@ impl Call {
         self.synthesize();
     }
 
-    fn speak_to_seat(&mut self, clauses: Vec<String>) {
+    /// A seat has answered and has not decided yet.
+    pub(super) fn is_consulting(&self) -> bool {
+        self.handoff.as_ref().is_some_and(|handoff| matches!(handoff.phase, Phase::Consulting { .. }))
+    }
+
+    /// What such a seat is being told.
+    pub(super) fn told_to_seat(&self) -> String {
+        match self.handoff.as_ref().map(|handoff| &handoff.phase) {
+            Some(Phase::Consulting { turn, .. }) => turn.text_around(ECHO_AROUND),
+            _ => String::new(),
+        }
+    }
+
+    pub(super) fn speak_to_seat(&mut self, clauses: Vec<String>) {
         let id = self.next_turn();
         if let Some(turn) = self.handoff.as_mut().and_then(|handoff| handoff.turn_mut()) {
             turn.cancel();
@@ -458,9 +552,8 @@ impl Call {
 
     /// The summary, then the question for a key.
     fn summary(&self) -> Vec<String> {
-        let Some(handoff) = &self.handoff else { return Vec::new() };
-        let caller = self.caller_number.as_deref();
-        let mut clauses = vec![self.settings.mind.summarize(&self.history, handoff.reason, caller)];
+        let Some(facts) = self.facts() else { return Vec::new() };
+        let mut clauses = vec![self.settings.mind.summarize(&facts)];
         clauses.extend_from_slice(&self.settings.phrases.seat_keys);
         clauses
     }

@@ -8,7 +8,7 @@ use crate::asr::{self, Purpose, Transcript};
 use crate::clock::Time;
 use crate::dialogue::{Ask, Thought};
 use crate::media::Frame;
-use crate::seat::{News, Target, Wish};
+use crate::seat::{About, News, Target, Wish};
 use crate::tools::{self, Use};
 use crate::tts::Piece;
 
@@ -77,6 +77,13 @@ pub enum Input {
         attempt: u32,
         /// The news.
         news: SeatNews,
+    },
+    /// The answer to [`Output::Refer`] or [`Output::JoinDirectly`].
+    Referred {
+        /// Which offer.
+        attempt: u32,
+        /// What it means for the handoff if the exchange did not do it, with the SIP status behind it.
+        result: Result<(), (HandoffOutcome, Option<u16>)>,
     },
     /// The answer to [`Output::BookCallback`].
     CallbackStored {
@@ -193,6 +200,24 @@ pub enum Output {
         attempt: u32,
         /// Addresses from the configuration.
         targets: Vec<Target>,
+        /// What they are told before they answer.
+        about: About,
+    },
+    /// Ask the caller's exchange to call this seat instead of us (blind transfer, RFC 5589 §6).
+    Refer {
+        /// Comes back with the news.
+        attempt: u32,
+        /// Whom.
+        target: Target,
+        /// What goes with it.
+        about: About,
+    },
+    /// Ask the caller's exchange to take our place in the call with the seat (attended transfer, RFC 5589 §7).
+    JoinDirectly {
+        /// Comes back with the news.
+        attempt: u32,
+        /// What goes with it.
+        about: About,
     },
     /// Cancel or hang up the seats that were dialled.
     HangUpSeat,

@@ -86,7 +86,18 @@ impl Call {
                     None => self.timers.set(Timer::Keys, self.now + PATIENCE),
                 }
             }
-            (Asking::Person | Asking::Offer { .. } | Asking::SameNumber { .. }, '1' | '2') => {
+            (Asking::Rating, '1'..='5') => {
+                self.yield_to_key();
+                self.rated(key as u8 - b'0', String::new());
+            }
+            (Asking::Message { .. }, '#') => self.close_message(),
+            (
+                Asking::Person
+                | Asking::Offer { .. }
+                | Asking::OfferMessage { .. }
+                | Asking::SameNumber { .. },
+                '1' | '2',
+            ) => {
                 self.yield_to_key();
                 self.reply(if key == '1' { Act::Yes } else { Act::No });
             }
@@ -127,7 +138,7 @@ impl Call {
     }
 
     /// A key was pressed on purpose: whatever the bot says is cut short, and what the caller was saying is not taken.
-    fn yield_to_key(&mut self) {
+    pub(super) fn yield_to_key(&mut self) {
         if std::mem::take(&mut self.barging_in)
             && let Some(turn) = self.speaking.as_ref().map(|turn| turn.id)
         {

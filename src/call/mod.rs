@@ -11,6 +11,9 @@ pub mod barge_in;
 pub mod endpointing;
 pub mod errand;
 pub mod event;
+mod farewell;
+#[cfg(test)]
+mod farewell_tests;
 mod filler;
 mod handoff;
 mod hear;
@@ -22,9 +25,13 @@ mod level;
 pub mod listening;
 #[cfg(test)]
 mod manners_tests;
+mod overhear;
 pub mod playout;
 #[cfg(test)]
 mod rig;
+mod seat_talk;
+#[cfg(test)]
+mod seat_talk_tests;
 pub mod settings;
 mod speak;
 #[cfg(test)]
@@ -52,6 +59,7 @@ use self::hear::Pending;
 pub use self::io::{ClauseId, HearingId, Input, Output, SeatNews};
 use self::listening::Listening;
 pub use self::listening::VoiceActivity;
+use self::overhear::Overheard;
 pub use self::settings::{Lexicon, Phrases, Settings};
 use self::timers::{Timer, Timers};
 use self::turn::{BotTurn, Rest, Then};
@@ -61,6 +69,9 @@ use crate::dialogue::{Expect, Memory, Said};
 use crate::media::Frame;
 use crate::media::echo::Echo;
 use crate::tools::Used;
+
+/// Whoever leaves a message and is silent for so long is done with it.
+const MESSAGE_PAUSE: Duration = Duration::from_secs(4);
 
 /// One call: everything it knows and decides.
 pub struct Call {
@@ -116,6 +127,7 @@ pub struct Call {
     topic: String,
     /// What a call that we placed is for, until whoever answered is known to be a person.
     errand: Option<Box<Waiting>>,
+    overheard: Box<Overheard>,
     /// Turns in a row that came to nothing because the mind or the voice failed.
     stalled: u8,
     ending: Ending,
@@ -143,6 +155,9 @@ struct Ending {
     spoke: bool,
     /// The words were left with a machine.
     message: bool,
+    /// Answers that were more than small talk.
+    answers: u32,
+    asked_rating: bool,
 }
 
 impl Call {
@@ -186,6 +201,7 @@ impl Call {
             comfort: Comfort::default(),
             topic: String::new(),
             errand: None,
+            overheard: Box::default(),
             stalled: 0,
             ending: Ending::default(),
         };
@@ -236,12 +252,16 @@ impl Call {
             Input::Tick { caller, seat } => self.tick(&caller, seat.as_ref()),
             Input::Dtmf { leg, digit } => self.key(leg, digit),
             Input::Hold { leg, held } => self.hold(leg, held),
+            Input::Transcript { id, result, .. } if id.utterance >= overhear::FIRST => {
+                self.overheard_words(id, result);
+            }
             Input::Transcript { id, purpose, result } => self.transcript(id, purpose, result),
             Input::Thought { turn, thought } => self.thought(turn, thought),
             Input::Speech { id, piece } => self.speech(id, piece),
             Input::ToolDone { turn, what, outcome } => self.tool_done(turn, what, outcome),
             Input::Queue(news) => self.queue(news),
             Input::Seat { attempt, news } => self.seat(attempt, news),
+            Input::Referred { attempt, result } => self.referred(attempt, result),
             Input::CallbackStored { result } => self.callback_stored(result),
             Input::CallerGone { dead_line } => self.caller_gone(dead_line),
             Input::Fault { part, error } => self.fault(&part, error),
@@ -268,6 +288,7 @@ impl Call {
         if let Some(seat) = seat {
             self.listen_to_seat(seat);
         }
+        self.overhear(caller, seat);
         self.expire_timers();
         self.finish_turn();
         self.take_keys();
@@ -325,7 +346,9 @@ impl Call {
             && self.listening.utterance().is_none()
             && !self.timers.is_set(Timer::Keys)
             && !self.timers.is_set(Timer::CallbackStore);
-        self.run_timer_while(quiet, Timer::NoInput, self.settings.no_input);
+        let message = matches!(self.asking, Asking::Message { .. });
+        let patience = if message { MESSAGE_PAUSE } else { self.settings.no_input };
+        self.run_timer_while(quiet, Timer::NoInput, patience);
     }
 
     /// A seat has accepted: what the bot is saying is played out, and nobody listens.
@@ -370,6 +393,7 @@ impl Call {
     }
 
     fn caller_gone(&mut self, dead_line: bool) {
+        self.keep_message();
         self.book_for_gone_caller();
         let silent = dead_line && !self.ending.spoke;
         self.end(silent.then_some(Disposition::Silent));

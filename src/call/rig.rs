@@ -12,7 +12,7 @@ use super::settings::BargeIn;
 use super::{Call, Input, Lexicon, Output, Phrases, SeatNews, Settings, VoiceActivity};
 use crate::asr::{self, Transcript};
 use crate::clock::Time;
-use crate::dialogue::{Act, Ask, Decision, Expect, Mind, Reason, Said, Thought, Who};
+use crate::dialogue::{Act, Ask, Brief, Decision, Expect, Facts, Mind, Reason, Thought, Who};
 use crate::media::{FRAME, FRAME_TIME, Frame};
 use crate::seat::Profile;
 use crate::seat::queue::{Queue, Rules};
@@ -61,6 +61,11 @@ impl Mind for Scripted {
                 (_, "嗯") if ask.expect == Expect::Open => Act::Ignore,
                 (Expect::YesNo, "好") => Act::Yes,
                 (Expect::YesNo, "不用") => Act::No,
+                (Expect::Rating, "四分") => Act::Rated(4),
+                (Expect::Rating, "不用") => Act::No,
+                (Expect::Rating, "听不懂") => Act::Clarify,
+                (Expect::Message, "说完了") => Act::No,
+                (Expect::Message, words) => Act::Message(words.into()),
                 (Expect::Time, "明天") => Act::When("明天".into()),
                 (Expect::Phone, digits) if digits.chars().all(|c| c.is_ascii_digit()) => {
                     if digits.len() == 11 { Act::Phone(digits.into()) } else { Act::PhonePart(digits.into()) }
@@ -85,8 +90,17 @@ impl Mind for Scripted {
         let answered = text.starts_with("第一家");
         sink(Thought::Decided(Decision { answered, ..Decision::new(act, 0.9, topic) }));
     }
-    fn summarize(&self, history: &[Said], _: Reason, _: Option<&str>) -> String {
-        history.iter().filter(|s| s.who == Who::Caller).map(|s| s.text.as_str()).collect()
+    fn brief(&self, facts: &Facts<'_>, asked: &str) -> Brief {
+        match asked {
+            "我接" => Brief::Accept,
+            "不接" => Brief::Decline,
+            "再说一遍" => Brief::Repeat,
+            "号码呢" => Brief::Say(vec![facts.caller.unwrap_or("没有号码").to_owned()]),
+            _ => Brief::Nothing,
+        }
+    }
+    fn summarize(&self, facts: &Facts<'_>) -> String {
+        facts.history.iter().filter(|s| s.who == Who::Caller).map(|s| s.text.as_str()).collect()
     }
 }
 
@@ -112,9 +126,13 @@ pub(super) fn settings() -> Settings {
         no_input: Duration::from_secs(7),
         in_flight: Duration::from_millis(60),
         skills: Arc::default(),
+        join_directly: false,
         seat_ring: Duration::from_secs(20),
         seat_accept: Duration::from_secs(30),
         thinking: Duration::from_secs(5),
+        vad: || Box::new(Loudness),
+        notes: false,
+        rating_after: None,
         phrases: Arc::new(Phrases {
             notice: one("录音。"),
             greeting: one("您好请讲。"),
@@ -137,6 +155,11 @@ pub(super) fn settings() -> Settings {
             callback_booked: one("{when}会打{number}。"),
             callback_failed: one("没记下。"),
             callback_declined: one("好的。"),
+            message_offer: one("要留言吗？"),
+            message_begin: one("请说。"),
+            message_kept: one("已留言。"),
+            rating_ask: one("请打分。"),
+            rating_thanks: one("谢谢评价。"),
             seat_left: one("坐席已离开。"),
             goodbye: one("再见。"),
             apology: one("抱歉。"),
@@ -172,6 +195,9 @@ pub(super) struct Rig {
     /// How long a tool takes; it never answers if none.
     pub(super) tool_delay: Option<Duration>,
     pub(super) seat_on: bool,
+    /// What the seat's leg sends.
+    pub(super) seat_frame: Frame,
+    pub(super) overheard: u32,
     pub(super) to_caller: Vec<Frame>,
     pub(super) to_seat: Vec<Frame>,
     pub(super) outputs: Vec<Output>,
@@ -199,6 +225,8 @@ impl Rig {
             mind_delay: Duration::ZERO,
             tool_delay: Some(Duration::from_millis(200)),
             seat_on: false,
+            seat_frame: Frame([300; FRAME]),
+            overheard: 0,
             to_caller: vec![],
             to_seat: vec![],
             outputs: vec![],
@@ -260,7 +288,7 @@ impl Rig {
                     self.queue.wish(self.now, CALL, wish.clone());
                     self.hear_queue();
                 }
-                Output::DialSeat { attempt, targets } => {
+                Output::DialSeat { attempt, targets, .. } => {
                     let seats = targets.iter().map(|target| (*attempt, target.seat.clone()));
                     self.dialled.extend(seats);
                 }
@@ -306,7 +334,7 @@ impl Rig {
             self.now = self.now + FRAME_TIME;
             self.queue.tick(self.now);
             self.hear_queue();
-            let seat = self.seat_on.then_some(Frame([300; FRAME]));
+            let seat = self.seat_on.then_some(self.seat_frame);
             self.input(Input::Tick { caller: frame, seat });
         }
     }
@@ -325,6 +353,18 @@ impl Rig {
         self.said += 1;
         self.words.insert(self.said, words.into());
         self.ticks(true, Duration::from_millis(millis));
+    }
+
+    /// The seat, or in a bridge whose notes are taken the caller, says `words` and falls silent.
+    pub(super) fn beside(&mut self, leg: LegId, words: &str, millis: u64) {
+        self.words.insert(super::overhear::FIRST + self.overheard, words.into());
+        self.overheard += 1;
+        if leg == LegId::Seat {
+            self.seat_frame = sung(500);
+        }
+        self.ticks(leg == LegId::Caller, Duration::from_millis(millis));
+        self.seat_frame = Frame::SILENCE;
+        self.ticks(false, Duration::from_millis(1000));
     }
 
     /// Waits until the bot has said what it has to say: something within two seconds, then nothing for 600 ms.

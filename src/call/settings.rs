@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::endpointing::Endpointing;
-use super::listening::Hearing;
+use super::listening::{Hearing, VoiceActivity};
 use crate::dialogue::{Expect, Mind};
 
 /// Everything that a call needs to know beforehand.
@@ -25,12 +25,20 @@ pub struct Settings {
     pub in_flight: Duration,
     /// The skill that a seat needs, by reason of the handoff or topic of the call.
     pub skills: Arc<BTreeMap<String, String>>,
+    /// Once caller and seat are joined, the caller's exchange is asked to take our place: it can be relied on to reach the seat.
+    pub join_directly: bool,
     /// How long a seat may ring.
     pub seat_ring: Duration,
     /// How long a seat may take to press a key after the summary began.
     pub seat_accept: Duration,
     /// How long the mind may take to its first word.
     pub thinking: Duration,
+    /// Makes what tells speech on the legs that are listened to beside the caller's turns.
+    pub vad: fn() -> Box<dyn VoiceActivity>,
+    /// The bot stays in a bridge and writes down what both sides say.
+    pub notes: bool,
+    /// Callers who were given so many answers are asked at the end how content they are; nobody is if [`None`].
+    pub rating_after: Option<u32>,
     /// What the bot says by itself.
     pub phrases: Arc<Phrases>,
     /// Which words are backchannels and which always interrupt.
@@ -111,6 +119,16 @@ pub struct Phrases {
     pub callback_failed: Vec<String>,
     /// The caller wants no call-back.
     pub callback_declined: Vec<String>,
+    /// Offers to take a message instead (a yes/no question); none is taken if it is empty.
+    pub message_offer: Vec<String>,
+    /// Invites it, and tells that `#` ends it.
+    pub message_begin: Vec<String>,
+    /// It was taken.
+    pub message_kept: Vec<String>,
+    /// Asks how content the caller was, 1 to 5.
+    pub rating_ask: Vec<String>,
+    /// Thanks for that; `goodbye` follows.
+    pub rating_thanks: Vec<String>,
     /// The seat has left the bridge.
     pub seat_left: Vec<String>,
     /// Goodbye.

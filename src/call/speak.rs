@@ -165,6 +165,11 @@ impl Call {
         self.prompts += 1;
         match (phrases.no_input.get(rung), &self.asking) {
             (_, Asking::Person) => self.say(&phrases.goodbye, Then::HangUp),
+            (_, Asking::Rating) => self.say_goodbye(),
+            (_, Asking::Message { .. }) => {
+                self.prompts = rung;
+                self.finish_message();
+            }
             (Some(prompt), _) => {
                 self.say(std::slice::from_ref(prompt), Then::Listen);
                 self.ask_again();
@@ -220,7 +225,9 @@ impl Call {
             why: Box::new(decision.why),
         });
         // A caller who says what it is about is served; the offer of a person was for one who says nothing.
-        if self.asking == Asking::Person && matches!(decision.act, Act::Answer | Act::Clarify | Act::Goodbye)
+        let served = matches!(decision.act, Act::Answer | Act::Clarify | Act::Goodbye);
+        if self.asking == Asking::Person && served
+            || self.asking == Asking::Rating && decision.act == Act::Answer
         {
             self.asking = Asking::Nothing;
         }
@@ -234,6 +241,7 @@ impl Call {
             Act::Answer => {
                 self.clarified = false;
                 self.ending.answered = true;
+                self.ending.answers += u32::from(!small_talk);
                 self.ask_again();
             }
             // The mind's own words, if any, ask again.
@@ -246,18 +254,25 @@ impl Call {
             }
             Act::Goodbye => {
                 self.ending.answered |= !self.history.is_empty();
-                let phrases = self.settings.phrases.clone();
-                let wordless = self.speaking.as_ref().is_some_and(BotTurn::is_wordless);
-                self.say(if wordless { &phrases.goodbye } else { &[] }, Then::HangUp);
+                self.keep_message();
+                if self.speaking.as_ref().is_some_and(BotTurn::is_wordless) {
+                    self.say_goodbye();
+                } else {
+                    self.say(&[], Then::HangUp);
+                }
             }
             Act::Ignore => self.go_on_after_nothing(),
             Act::Use { tools, waiting } => self.use_tools(tools, waiting),
             Act::Continue => self.go_on(),
             Act::StopWaiting => self.stop_waiting(),
             Act::Place => self.tell_place(),
-            reply @ (Act::Yes | Act::No | Act::Phone(_) | Act::PhonePart(_) | Act::When(_)) => {
-                self.reply(reply);
-            }
+            reply @ (Act::Yes
+            | Act::No
+            | Act::Phone(_)
+            | Act::PhonePart(_)
+            | Act::When(_)
+            | Act::Rated(_)
+            | Act::Message(_)) => self.reply(reply),
         }
         if self.speaking.as_ref().is_some_and(BotTurn::is_silent) && !self.is_to_be_announced() {
             self.drop_filler();

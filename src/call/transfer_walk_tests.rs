@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 
 use super::event::{EventKind, HandoffOutcome, LegId};
 use super::rig::{Loudness, settings, sung};
-use super::{Call, Input, Output, SeatNews, Stage};
+use super::{Call, Input, Output, SeatNews, Settings, Stage};
 use crate::asr::Transcript;
 use crate::clock::Time;
 use crate::dialogue::{Act, Decision, Reason, Thought};
@@ -32,20 +32,33 @@ const MAX_WAIT: Duration = Duration::from_secs(40);
 /// From the wish for a person to the end of the handoff: the wait, one seat that rings and thinks to the end of its limits after it, and
 /// the messages between.
 const LONGEST_HANDOFF: Duration = Duration::from_secs(40 + 4 * (20 + 30) + 5);
+/// Before an exchange is asked to take a call, what the bot is saying is said to its end.
+const LAST_WORDS: Duration = Duration::from_secs(15);
 
 /// What a seat's telephone does.
 #[derive(Clone, Debug, PartialEq)]
 enum Phone {
     Idle,
-    Ringing { call: usize, attempt: u32 },
-    Up { call: usize, attempt: u32 },
+    Ringing {
+        call: usize,
+        attempt: u32,
+    },
+    Up {
+        call: usize,
+        attempt: u32,
+    },
+    /// The caller's exchange rings it.
+    Referred {
+        call: usize,
+        attempt: u32,
+    },
 }
 
 impl Phone {
     fn call(&self) -> Option<usize> {
         match self {
             Self::Idle => None,
-            Self::Ringing { call, .. } | Self::Up { call, .. } => Some(*call),
+            Self::Ringing { call, .. } | Self::Up { call, .. } | Self::Referred { call, .. } => Some(*call),
         }
     }
 }
@@ -71,6 +84,10 @@ struct Walk {
     idle_since: BTreeMap<String, Time>,
     callers: usize,
     bridged: usize,
+    /// Calls that were given to an exchange.
+    given: usize,
+    /// Bridges are given to the caller's exchange.
+    join_directly: bool,
     log: VecDeque<String>,
 }
 
@@ -86,15 +103,20 @@ impl Walk {
             max_wait: MAX_WAIT,
             any_skill_after: Duration::ZERO,
         };
+        // One of many seats is reached by the caller's exchange alone.
+        let profile = |id: &&str| Profile { refer: *id == "d", ..Profile::plain(id) };
+        let join_directly = rng.random_ratio(1, 3);
         let mut walk = Self {
             rng,
             now: Time::ZERO,
-            queue: Queue::new(seats.iter().map(|id| Profile::plain(id)).collect(), rules),
+            queue: Queue::new(seats.iter().map(profile).collect(), rules),
             parties: Vec::new(),
             phones: seats.iter().map(|id| ((*id).to_owned(), Phone::Idle)).collect(),
             idle_since: BTreeMap::new(),
             callers: 0,
             bridged: 0,
+            given: 0,
+            join_directly,
             log: VecDeque::new(),
         };
         for _ in 0..CALLERS {
@@ -111,7 +133,12 @@ impl Walk {
         self.callers += 1;
         let number = self.rng.random::<bool>().then(|| "13800138000".into());
         Party {
-            call: Call::new(settings(), Box::new(Loudness), number, self.now),
+            call: Call::new(
+                Settings { join_directly: self.join_directly, ..settings() },
+                Box::new(Loudness),
+                number,
+                self.now,
+            ),
             name: format!("call{}", self.callers),
             later: VecDeque::new(),
             gone: false,
@@ -177,7 +204,21 @@ impl Walk {
                     self.queue.wish(self.now, &self.parties[i].name.clone(), wish);
                     self.hear_queue();
                 }
-                Output::DialSeat { attempt, targets } => self.ring(i, attempt, &targets),
+                Output::DialSeat { attempt, targets, .. } => self.ring(i, attempt, &targets),
+                Output::Refer { attempt, target, .. } => {
+                    let phone = self.phones.get_mut(&target.seat).expect("a seat that there is");
+                    assert_eq!(
+                        *phone,
+                        Phone::Idle,
+                        "{} is called while its telephone is in use",
+                        target.seat
+                    );
+                    *phone = Phone::Referred { call: i, attempt };
+                }
+                Output::JoinDirectly { attempt, .. } => {
+                    let result = self.exchange_says();
+                    self.soon(i, 5000, Input::Referred { attempt, result });
+                }
                 Output::HangUpSeat => {
                     for phone in self.phones.values_mut().filter(|phone| phone.call() == Some(i)) {
                         *phone = Phone::Idle;
@@ -203,6 +244,11 @@ impl Walk {
         }
     }
 
+    /// Whether the exchange does what it is asked to.
+    fn exchange_says(&mut self) -> Result<(), (HandoffOutcome, Option<u16>)> {
+        if self.rng.random() { Ok(()) } else { Err((HandoffOutcome::Unreachable, Some(503))) }
+    }
+
     /// What the people at the telephones do.
     fn seats_act(&mut self) {
         let seats: Vec<String> = self.phones.keys().cloned().collect();
@@ -225,6 +271,11 @@ impl Walk {
                         let news = SeatNews::Failed { seat, outcome, code: Some(486) };
                         self.seat_input(call, Input::Seat { attempt, news });
                     }
+                }
+                Phone::Referred { call, attempt } if self.rng.random_ratio(1, 200) => {
+                    self.phones.insert(seat, Phone::Idle);
+                    let result = self.exchange_says();
+                    self.seat_input(call, Input::Referred { attempt, result });
                 }
                 Phone::Up { call, attempt } => match self.rng.random_range(0..2000) {
                     0 => {
@@ -257,6 +308,7 @@ impl Walk {
                 party.handoff_since = None;
                 self.bridged += 1;
             }
+            EventKind::Referred => self.given += 1,
             EventKind::CallbackBooked { .. } => party.booked += 1,
             EventKind::Ended { .. } => party.gone = true,
             _ => {}
@@ -333,8 +385,9 @@ impl Walk {
             }
             if held.is_some() && used.is_none() {
                 let since = *self.idle_since.entry(id.clone()).or_insert(self.now);
+                let most = if seat.profile.refer { LAST_WORDS } else { Duration::from_millis(MESSAGE) };
                 assert!(
-                    self.now.saturating_since(since) <= Duration::from_millis(MESSAGE),
+                    self.now.saturating_since(since) <= most,
                     "{id} is {} for {held:?}, and its telephone does nothing",
                     seat.state.name()
                 );
@@ -363,7 +416,7 @@ impl Walk {
 
 #[test]
 fn no_walk_of_callers_and_seats_loses_anybody() {
-    let mut bridged = 0;
+    let (mut bridged, mut given) = (0, 0);
     for seed in 0..WALKS {
         let mut walk = Walk::new(seed);
         let walked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -378,13 +431,15 @@ fn no_walk_of_callers_and_seats_loses_anybody() {
             walk.queue.tick(walk.now + Duration::from_secs(700));
             let free = walk.queue.seats().iter().all(|seat| seat.state.name() == "available");
             assert!(free && walk.queue.waiting() == 0, "a seat is stuck: {:?}", walk.queue.seats());
-            walk.bridged
+            (walk.bridged, walk.given)
         }));
         let log = walk.log.make_contiguous().join("\n");
-        let Ok(joined) = walked else {
+        let Ok((joined, referred)) = walked else {
             panic!("the walk from seed {seed} broke a promise, see above; what came before:\n{log}");
         };
         bridged += joined;
+        given += referred;
     }
     assert!(bridged > 100, "only {bridged} callers were joined: the walks go nowhere");
+    assert!(given > 20, "only {given} callers were given to an exchange");
 }

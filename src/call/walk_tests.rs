@@ -12,7 +12,7 @@ use rand::{Rng, SeedableRng};
 use super::event::{EventKind, HandoffOutcome, LegId, TurnId};
 use super::rig::{Loudness, settings, sung};
 use super::timers::Timer;
-use super::{Asking, Call, Input, Output, SeatNews, Stage};
+use super::{Asking, Call, Input, Output, SeatNews, Settings, Stage};
 use crate::asr::{self, Transcript};
 use crate::clock::Time;
 use crate::dialogue::{Act, Decision, Reason, Thought};
@@ -45,9 +45,13 @@ impl Walk {
         let mut rng = SmallRng::seed_from_u64(seed);
         let seats: &[&str] = if rng.random() { &["sip:one", "sip:two"] } else { &[] };
         let number = rng.random::<bool>().then(|| "13800138000".into());
+        let rating_after = rng.random::<bool>().then_some(1);
+        let settings = Settings { join_directly: rng.random(), rating_after, ..settings() };
+        let refer = rng.random();
+        let profile = |uri: &&str| Profile { refer: refer && *uri == "sip:two", ..Profile::plain(uri) };
         Self {
-            call: Call::new(settings(), Box::new(Loudness), number, Time::ZERO),
-            queue: Queue::new(seats.iter().map(|uri| Profile::plain(uri)).collect(), Rules::default()),
+            call: Call::new(settings, Box::new(Loudness), number, Time::ZERO),
+            queue: Queue::new(seats.iter().map(profile).collect(), Rules::default()),
             rng,
             now: Time::ZERO,
             later: VecDeque::new(),
@@ -96,7 +100,7 @@ impl Walk {
                     self.queue.wish(self.now, "call", wish);
                     self.hear_queue();
                 }
-                Output::DialSeat { attempt, targets } => {
+                Output::DialSeat { attempt, targets, .. } => {
                     let seat = targets[0].seat.clone();
                     let news = if self.rng.random() {
                         SeatNews::Answered { seat }
@@ -106,6 +110,11 @@ impl Walk {
                     self.soon(4000, Input::Seat { attempt, news });
                     self.soon(20_000, Input::Seat { attempt, news: SeatNews::Gone });
                     self.soon(9000, Input::Dtmf { leg: LegId::Seat, digit: '1' });
+                }
+                Output::Refer { attempt, .. } | Output::JoinDirectly { attempt, .. } => {
+                    let result =
+                        if self.rng.random() { Ok(()) } else { Err((HandoffOutcome::Declined, Some(603))) };
+                    self.soon(9000, Input::Referred { attempt, result });
                 }
                 Output::BookCallback { .. } => {
                     let result = if self.rng.random() { Ok(()) } else { Err("disk full".into()) };
@@ -132,6 +141,8 @@ impl Walk {
 
     fn think(&mut self, turn: TurnId) {
         let act = match self.rng.random_range(0..16) {
+            11 => Act::Rated(3),
+            12 => Act::Message("车坏了".into()),
             9 => Act::StopWaiting,
             10 => Act::Place,
             0 => Act::Handoff(Reason::Requested),

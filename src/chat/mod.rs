@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::asr::Transcript;
 use crate::clock::Clock;
 use crate::dialogue::clause;
-use crate::dialogue::{Act, Ask, Decision, Expect, Memory, Mind, Reason, Said, Thought, Who};
+use crate::dialogue::{Act, Ask, Decision, Expect, Facts, Memory, Mind, Reason, Said, Thought, Who};
 use crate::tools::{Tools, Use, Used};
 
 /// Rounds of tools in one turn, as in a call.
@@ -108,7 +108,12 @@ impl Conversation {
 
     /// The summary that a human agent would get now.
     pub fn summary(&self, reason: Reason) -> String {
-        self.mind.summarize(&self.history, reason, self.caller.as_deref())
+        self.mind.summarize(&Facts {
+            history: &self.history,
+            used: &self.used,
+            reason,
+            caller: self.caller.as_deref(),
+        })
     }
 
     /// The bot's turn to what the customer says.

@@ -147,6 +147,7 @@ fn line(endpoint: &Endpoint, config: &Config, from: &str) -> Line {
         from: from.into(),
         ring_timeout: Duration::from_secs(30),
         clock: Clock::start(),
+        screen: None,
     }
 }
 
@@ -248,9 +249,13 @@ fn describe(event: &Event) -> Option<String> {
         }
         EventKind::SeatDialled { seat } => format!("dialling {seat}"),
         EventKind::Consulting { summary } => format!("seat answered and hears: {summary}"),
+        EventKind::Overheard { leg, text, .. } => format!("{leg:?} says: {text}").to_lowercase(),
         EventKind::Bridged => "caller and seat are joined".into(),
+        EventKind::Referred => "the caller's exchange has taken over".into(),
         EventKind::HandoffEnded { outcome } => format!("handoff ended: {outcome:?}"),
         EventKind::CallbackBooked { .. } => "call-back booked".into(),
+        EventKind::MessageLeft { text, .. } => format!("message left: {text}"),
+        EventKind::Rated { score, .. } => format!("rated: {score} of 5"),
         EventKind::Fault { part, error } => format!("fault in {part}: {error}"),
         EventKind::Ended { disposition } => format!("call ended: {disposition:?}"),
         EventKind::SpeechStarted

@@ -108,6 +108,9 @@ enum Command {
     /// Promised call-backs.
     #[command(subcommand)]
     Callbacks(record::CallbacksCommand),
+    /// Messages that callers left.
+    #[command(subcommand)]
+    Messages(record::MessagesCommand),
     /// People who take calls.
     #[command(subcommand)]
     Seats(people::SeatsCommand),
@@ -161,6 +164,12 @@ impl Cli {
             }),
             Command::Calls(command) => with_store(file, async |store: &Store| {
                 command.run(store, &mut io::stdout().lock(), &mut io::stderr().lock()).await
+            }),
+            Command::Messages(command) => with_config(file, |config| {
+                block_on(async {
+                    let store = Store::amend(&config.store).await?;
+                    command.run(&store, &mut io::stdout().lock(), &mut io::stderr().lock()).await
+                })
             }),
             Command::Callbacks(command) => {
                 with_store(file, async |store: &Store| command.run(store, &mut io::stdout().lock()).await)

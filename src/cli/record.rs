@@ -1,4 +1,4 @@
-//! `nightline calls list|show` and `nightline callbacks list|done`: what is stored of calls.
+//! `nightline calls list|show`, `nightline callbacks list` and `nightline messages list|done`: what is stored of calls.
 //!
 //! Lists mask numbers; `show` and `callbacks` are asked for by name and show them.
 
@@ -55,6 +55,61 @@ pub enum CallbacksCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Subcommands of `nightline messages`.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum MessagesCommand {
+    /// Messages of callers that nobody has listened to, oldest first.
+    List {
+        /// Also those that are done with.
+        #[arg(long)]
+        all: bool,
+        /// As a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// A message is done with.
+    Done {
+        /// Its number in the list.
+        id: i64,
+    },
+}
+
+impl MessagesCommand {
+    /// Runs on `store` ([`Store::amend`]). Gives the exit code.
+    pub async fn run(&self, store: &Store, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<u8> {
+        match self {
+            Self::List { all, json } => {
+                let messages = store.messages((!all).then_some(CallbackState::Open)).await?;
+                if *json {
+                    print_json(&messages, out)?;
+                    return Ok(0);
+                }
+                let mut rows = vec![["NO", "FROM", "CALLED", "AT", "CALL", "MESSAGE"].map(String::from)];
+                rows.extend(messages.iter().map(|message| {
+                    [
+                        message.id.to_string(),
+                        message.from.expose().clone(),
+                        message.started.clone(),
+                        clock(message.began_ms),
+                        message.call_id.clone(),
+                        message.text.clone(),
+                    ]
+                }));
+                write!(out, "{}", table(&rows))?;
+                Ok(0)
+            }
+            Self::Done { id } if store.message_done(*id).await? => Ok(0),
+            Self::Done { id } => {
+                writeln!(
+                    err,
+                    "error: there is no open message {id}: `nightline messages list` shows what there is"
+                )?;
+                Ok(exit::NO_INPUT)
+            }
+        }
+    }
 }
 
 impl CallsCommand {
@@ -285,6 +340,21 @@ fn tail(out: &mut String, record: &CallRecord) -> std::fmt::Result {
     }
     if let Some(callback) = &record.callback {
         writeln!(out, "  call-back: {} at {}", callback.number, callback.when)?;
+    }
+    for note in &record.notes {
+        let who = name(&note.leg);
+        writeln!(out, "  {who} at {}: {}", seconds(note.began_ms), note.text)?;
+    }
+    for message in &record.messages {
+        writeln!(out, "  message at {}: {}", seconds(message.began_ms), message.text)?;
+    }
+    if let Some(rating) = &record.rating {
+        writeln!(
+            out,
+            "  rated {} of 5{}",
+            rating.score,
+            if rating.words.is_empty() { " by key" } else { "" }
+        )?;
     }
     for media in &record.media {
         writeln!(

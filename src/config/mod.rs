@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use figment::Figment;
 use figment::providers::Serialized;
+use nightline_sip::DigestAlgorithm;
 use secrecy::SecretString;
 
 use crate::asr::remote;
@@ -208,6 +209,17 @@ pub struct Outbound {
     pub at_once: usize,
     /// How long a customer's telephone may ring, 5..=180 s.
     pub ring_timeout: Duration,
+    /// Whether the reminders of the back office are placed.
+    pub reminders: bool,
+}
+
+/// How caller and seat are joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Join {
+    /// Both stay connected here.
+    Bridge,
+    /// The caller's exchange is asked to join them without us; until it has, both stay connected here.
+    Refer,
 }
 
 /// Human agents.
@@ -219,6 +231,14 @@ pub struct Seats {
     pub ring_timeout: Duration,
     /// What the seat sees as the calling party.
     pub from: Option<SipUri>,
+    /// How caller and seat are joined.
+    pub join: Join,
+    /// Seats that register here, by their ids, with their passwords.
+    pub accounts: Vec<(String, SecretString)>,
+    /// Host of their addresses, and the realm of their passwords.
+    pub realm: String,
+    /// Digests that they are offered, in this order; not empty.
+    pub digest: Vec<DigestAlgorithm>,
     /// How callers are queued.
     pub rules: Rules,
 }

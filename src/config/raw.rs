@@ -190,6 +190,12 @@ pub struct Seats {
     pub ring_timeout_s: Secs,
     /// SIP URI that the seat sees as the calling party.
     pub from: Option<String>,
+    /// Host of the addresses of seats that register here, and the realm of their passwords.
+    pub realm: String,
+    /// Digests that registering seats are offered, the first one preferred: `sha-256`, `md5`. Some phones know `md5` alone.
+    pub digest: Vec<String>,
+    /// How caller and seat are joined: `bridge` keeps both here; `refer` then asks the caller's exchange to join them without us.
+    pub join: String,
     /// How many seats ring at a time for one caller.
     pub parallel: u32,
     /// How long a seat has to itself after a conversation.
@@ -210,8 +216,18 @@ pub struct Seats {
 pub struct Seat {
     /// Its name in records and on screens.
     pub id: String,
-    /// SIP URI.
-    pub uri: String,
+    /// SIP URI; not needed by a seat with a password: it is called where it has registered.
+    #[serde(default)]
+    pub uri: Option<String>,
+    /// Password by which its telephone registers here, with its id as the user.
+    #[serde(default)]
+    pub password: Option<Secret>,
+    /// File that holds the password.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// It is given the whole call: the caller's exchange is asked to call it instead of us (REFER), without a summary.
+    #[serde(default)]
+    pub refer: bool,
     /// What it takes; everything if empty. The tenant's `[skills]` says which matter needs which.
     #[serde(default)]
     pub skills: Vec<String>,
@@ -233,6 +249,8 @@ pub struct Outbound {
     pub at_once: u32,
     /// How long a customer's telephone may ring.
     pub ring_timeout_s: Secs,
+    /// Place the reminders that the back office keeps (`tools.url`, its /reminders).
+    pub reminders: bool,
 }
 
 /// `[turns]`
@@ -447,6 +465,9 @@ impl Default for Seats {
             seat: Vec::new(),
             ring_timeout_s: Secs(25),
             from: None,
+            join: "bridge".into(),
+            realm: "nightline".into(),
+            digest: vec!["sha-256".into(), "md5".into()],
             parallel: 1,
             wrap_up_s: Secs(10),
             rest_s: Secs(30),
@@ -459,7 +480,7 @@ impl Default for Seats {
 
 impl Default for Outbound {
     fn default() -> Self {
-        Self { route: None, at_once: 2, ring_timeout_s: Secs(40) }
+        Self { route: None, at_once: 2, ring_timeout_s: Secs(40), reminders: true }
     }
 }
 
@@ -525,7 +546,10 @@ impl Raw {
         raw.seats.targets = vec!["sip:seat@host".into()];
         raw.seats.seat = vec![Seat {
             id: "1001".into(),
-            uri: "sip:1001@host".into(),
+            uri: text(),
+            password: secret(),
+            password_file: Some("file".into()),
+            refer: true,
             skills: vec!["rescue".into()],
             languages: vec!["zh".into()],
             schedule: text(),

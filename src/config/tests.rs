@@ -383,7 +383,7 @@ fn mistakes_in_a_webhook_have_their_lines() {
     wrong(
         "[[webhook]]\nurl = \"http://h/\"\nevents = [\n\"call_ended\",\n\"call_eneded\"]\nsecret = \"abc\"\n",
         "`webhook.0.events.1` in nightline.toml line 5: \"call_eneded\" is no event; there are: call_answered, \
-         handoff_requested, bridged, handoff_ended, callback_booked, call_ended",
+         handoff_requested, bridged, handoff_ended, callback_booked, message_left, rated, call_ended",
     );
     wrong(
         "[[webhook]]\nurl = \"http://h/\"\n",

@@ -353,6 +353,30 @@ impl Heard {
             || word.len() >= 6 && self.padded.contains(&format!(" {word}"))
     }
 
+    /// 说完了, 就这些: nothing but that there is no more to say.
+    pub fn says_that_is_all(&self) -> bool {
+        const ALL: &[&str] = &[
+            "说完了",
+            "我说完了",
+            "留言完毕",
+            "完毕",
+            "完了",
+            "好了",
+            "就这些",
+            "就这样",
+            "没有了",
+            "没了",
+            "就这些了",
+            "that is all",
+            "thats all",
+            "i am done",
+            "done",
+            "finished",
+        ];
+        ALL.contains(&self.text.as_str())
+            || matches!(self.small_talk(), Some(SmallTalk::Goodbye | SmallTalk::NothingMore))
+    }
+
     /// 继续, 你接着说: nothing but the wish to hear more.
     pub fn says_go_on(&self) -> bool {
         const GO_ON: &[&str] = &[

@@ -23,7 +23,7 @@ use super::sound::syllables;
 use super::tenant::Tenant;
 use super::text::Lang;
 use super::vehicle::Vehicle;
-use super::{Act, Ask, Decision, Expect, Mind, Reason, Said, Thought, Who};
+use super::{Act, Ask, Brief, Decision, Expect, Facts, Mind, Reason, Said, Thought, Who};
 
 /// Answers turns from rules and approved entries.
 ///
@@ -187,6 +187,10 @@ impl LightMind {
         if let Some((zh, en, weight)) = heard.danger(&self.tenant) {
             return hand(Reason::Safety, weight, if lang == Lang::Zh { zh } else { en });
         }
+        // A message for somebody else is not ours to answer, whatever it says.
+        if ask.core_asks && ask.expect == Expect::Message {
+            return self.slot(ask, &heard, sure);
+        }
         if ask.waiting
             && let Some((act, weight)) = heard.waits(&self.tenant)
         {
@@ -276,6 +280,13 @@ impl LightMind {
                 None if slots::yes_no(text) == Some(false) => Some(reply(Act::No, sure, "slot", "")),
                 None => None,
             },
+            Expect::Rating => match slots::rating(text) {
+                Some(grade) => Some(reply(Act::Rated(grade), sure, "slot", "")),
+                None if slots::yes_no(text) == Some(false) => Some(reply(Act::No, sure, "slot", "")),
+                None => None,
+            },
+            Expect::Message if heard.says_that_is_all() => Some(reply(Act::No, sure, "slot", "")),
+            Expect::Message => Some(reply(Act::Message(text.clone()), sure, "slot", "")),
         }
     }
 
@@ -394,6 +405,18 @@ impl LightMind {
         Some(Watched { signs, entry: found.hits.first().map(|hit| hit.entry), typed: found.confidence })
     }
 
+    /// The entry that answers the turn, if that is sure enough.
+    pub(super) fn sure_entry(&self, ask: &Ask) -> Option<&Entry> {
+        let found = self.retrieve(ask);
+        let entry = &self.tenant.knowledge.entries()[found.hits.first()?.entry];
+        (self.confidence(ask, &found) >= self.limit(entry, ask)).then_some(entry)
+    }
+
+    /// Today in the hotline's zone.
+    pub(super) fn today(&self) -> jiff::civil::Date {
+        (self.now)().date()
+    }
+
     /// How sure it is that the first hit is what the caller asks for, in 0..=1.
     fn confidence(&self, ask: &Ask, found: &Ranking) -> f32 {
         if found.hits.is_empty() {
@@ -472,8 +495,12 @@ impl Mind for LightMind {
         give(self.reply(&ask), &ask, &mut *sink);
     }
 
-    fn summarize(&self, history: &[Said], reason: Reason, caller: Option<&str>) -> String {
-        super::summary::summarize(&self.tenant, history, reason, caller)
+    fn brief(&self, facts: &Facts<'_>, words: &str) -> Brief {
+        self.briefed(facts, words)
+    }
+
+    fn summarize(&self, facts: &Facts<'_>) -> String {
+        super::summary::summarize(&self.tenant, facts, self.today())
     }
 }
 

@@ -3,7 +3,10 @@
 use std::sync::Mutex;
 
 use super::*;
+use serde_json::json;
+
 use crate::asr::Transcript;
+use crate::tools::Used;
 
 fn mind() -> LightMind {
     let tenant =
@@ -204,9 +207,13 @@ fn a_word_that_only_resembles_danger_is_none() {
     }
 }
 
+fn told(mind: &LightMind, history: &[Said], reason: Reason, caller: Option<&str>) -> String {
+    mind.summarize(&Facts { history, used: &[], reason, caller })
+}
+
 #[test]
 fn the_summary_reads_as_the_house_writes() {
-    let summary = mind().summarize(&said(&[(Who::Caller, "我想问收保什么时候做")]), Reason::Requested, None);
+    let summary = told(&mind(), &said(&[(Who::Caller, "我想问收保什么时候做")]), Reason::Requested, None);
     assert!(summary.contains("首保什么时候做"), "{summary}");
 }
 
@@ -287,11 +294,37 @@ fn the_summary_tells_the_facts_in_a_few_words() {
         (Who::Caller, "嗯"),
         (Who::Caller, "帮我转人工"),
     ]);
-    let summary = mind.summarize(&history, Reason::Requested, Some("13800138000"));
+    let summary = told(&mind, &history, Reason::Requested, Some("13800138000"));
     assert_eq!(summary, "来电138 0013 8000。问题：充电枪拔不出来。已答：充电枪拔不出来。客户要求人工。");
     assert!(summary.chars().count() <= 75, "short enough for fifteen seconds");
-    let empty = mind.summarize(&[], Reason::KeyZero, None);
+    let empty = told(&mind, &[], Reason::KeyZero, None);
     assert_eq!(empty, "没有说明问题。客户按零转人工。");
+}
+
+#[test]
+fn the_summary_tells_the_vehicle_and_what_was_done() {
+    let history = said(&[(Who::Caller, "帮我约个保养"), (Who::Caller, "转人工")]);
+    let done = |tool: &str, arguments: serde_json::Value, answer: serde_json::Value| Used {
+        what: crate::tools::Use {
+            tool: tool.into(),
+            arguments: arguments.as_object().cloned().unwrap_or_default(),
+            occasion: 0,
+        },
+        outcome: crate::tools::Outcome::Done(answer),
+    };
+    let vehicles = json!({ "vehicles": [{ "model": "青屿 S7", "plate": "沪AD12345" }] });
+    let used = [
+        done("find_vehicle", json!({ "phone": "13800138000" }), vehicles),
+        done("free_slots", json!({}), json!({ "slots": [] })),
+        done("book", json!({ "start": "2026-11-25T14:30" }), json!({ "booking": { "id": "530118" } })),
+    ];
+    let facts = Facts { history: &history, used: &used, reason: Reason::Requested, caller: None };
+    let summary = mind().summarize(&facts);
+    assert!(summary.contains("青屿 S7") && summary.contains("已预约"), "{summary}");
+    assert!(summary.chars().count() <= 75, "short enough for fifteen seconds: {summary}");
+    let failed = Used { outcome: crate::tools::Outcome::Failed("timed out".into()), ..used[0].clone() };
+    let summary = mind().summarize(&Facts { used: &[failed], ..facts });
+    assert!(summary.contains("系统查询没有成功"), "{summary}");
 }
 
 #[test]
@@ -320,7 +353,7 @@ fn the_summary_of_an_angry_long_call_stays_short() {
         (Who::Bot, "维修进度可以在应用的工单里查看，"),
         (Who::Caller, "你们什么态度我要投诉"),
     ]);
-    let summary = mind.summarize(&history, Reason::Upset, Some("sip:13800138000@example.com"));
+    let summary = told(&mind, &history, Reason::Upset, Some("sip:13800138000@example.com"));
     assert!(
         summary.starts_with("来电138 0013 8000。问题：我的车上个星期送到你们服务中心去修空调"),
         "{summary}"

@@ -25,7 +25,7 @@ use super::ground::Ground;
 use super::light::{self, LightMind};
 use super::mood::Mood;
 use super::retrieval::Ranking;
-use super::{Act, Ask, Decision, Expect, Memory, Mind, Reason, Said, Thought, Tier, Who, Why};
+use super::{Act, Ask, Brief, Decision, Expect, Facts, Memory, Mind, Reason, Thought, Tier, Who, Why};
 use crate::clock::Clock;
 use crate::tools::{Outcome, Use};
 
@@ -163,8 +163,12 @@ impl Mind for LlmMind {
         self.runtime.spawn(async move { shared.think(&ask, sink).await });
     }
 
-    fn summarize(&self, history: &[Said], reason: Reason, caller: Option<&str>) -> String {
-        self.shared.light.summarize(history, reason, caller)
+    fn brief(&self, facts: &Facts<'_>, words: &str) -> Brief {
+        self.shared.light.brief(facts, words)
+    }
+
+    fn summarize(&self, facts: &Facts<'_>) -> String {
+        self.shared.light.summarize(facts)
     }
 }
 

@@ -3,6 +3,7 @@
 //! A [`Mind`] is shared by all calls. It is given the whole [`Ask`] each turn and streams [`Thought`]s; it keeps nothing of a
 //! call between turns.
 
+mod briefing;
 pub mod clause;
 pub mod confidence;
 pub mod engine;
@@ -114,6 +115,10 @@ pub enum Expect {
     Number,
     /// A time for a call-back.
     Time,
+    /// How content the caller is, from 1 to 5.
+    Rating,
+    /// Anything at all, for somebody else.
+    Message,
 }
 
 /// A step of the answer.
@@ -212,6 +217,10 @@ pub enum Act {
     PhonePart(String),
     /// A time for the call-back in the caller's own words.
     When(String),
+    /// How content the caller is, 1 (not at all) to 5 (very).
+    Rated(u8),
+    /// A part of a message for somebody else, as it was said.
+    Message(String),
     /// The caller is done: say goodbye and hang up.
     Goodbye,
     /// The caller, who waits for a person, would rather be called back.
@@ -244,6 +253,8 @@ impl Act {
             Self::Phone(_) => "phone",
             Self::PhonePart(_) => "phone_part",
             Self::When(_) => "when",
+            Self::Rated(_) => "rated",
+            Self::Message(_) => "message",
             Self::Goodbye => "goodbye",
             Self::StopWaiting => "stop_waiting",
             Self::Place => "place",
@@ -302,6 +313,39 @@ pub trait Mind: Send + Sync {
     /// [`Thought::Decided`] (also on failure and cancellation).
     fn think(&self, ask: Ask, sink: Box<dyn FnMut(Thought) + Send>);
 
-    /// A short spoken summary for the seat (under 15 seconds), from facts in the history only.
-    fn summarize(&self, history: &[Said], reason: Reason, caller: Option<&str>) -> String;
+    /// A short spoken summary for the seat (under 15 seconds), from these facts only.
+    fn summarize(&self, facts: &Facts<'_>) -> String;
+
+    /// What a seat that has heard the summary means or asks by these words; answered from these facts and approved knowledge.
+    fn brief(&self, _facts: &Facts<'_>, _words: &str) -> Brief {
+        Brief::Nothing
+    }
+}
+
+/// What a seat wants that has heard the summary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Brief {
+    /// To take the call.
+    Accept,
+    /// Not to take it.
+    Decline,
+    /// To hear the summary again.
+    Repeat,
+    /// To be told this.
+    Say(Vec<String>),
+    /// Nothing that concerns us.
+    Nothing,
+}
+
+/// What is known of a call when a person is brought in.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// What was said.
+    pub history: &'a [Said],
+    /// Tools that were used, and what came of it.
+    pub used: &'a [Used],
+    /// Why a person is wanted.
+    pub reason: Reason,
+    /// The calling number or address.
+    pub caller: Option<&'a str>,
 }

@@ -56,6 +56,21 @@ pub struct Phrases {
     pub callback_failed: String,
     /// The caller does not want the call-back.
     pub callback_declined: String,
+    /// No call-back is wanted: offers to take a message; expects yes or no. None is taken without it.
+    #[serde(default)]
+    pub message_offer: String,
+    /// Invites the message, and tells that `#` ends it.
+    #[serde(default)]
+    pub message_begin: String,
+    /// The message was taken.
+    #[serde(default)]
+    pub message_kept: String,
+    /// Asks how content the caller was, 1 to 5, by voice or key. See `[rating]`.
+    #[serde(default)]
+    pub rating_ask: String,
+    /// Thanks for that; `goodbye` follows.
+    #[serde(default)]
+    pub rating_thanks: String,
     /// The seat has hung up; the caller is still there.
     pub seat_left: String,
     /// Said to the seat after the summary: which key accepts, which declines.

@@ -1,17 +1,25 @@
 //! What the seat hears before taking the call: facts of the history, in under fifteen seconds.
 
+use std::collections::BTreeSet;
+
+use super::flow::words::Words;
 use super::intent::Heard;
 use super::phrases::grouped;
 use super::slots;
 use super::tenant::Tenant;
 use super::text::{Lang, is_han, normalize, strip_lead};
-use super::{Reason, Said, Who};
+use super::{Facts, Reason, Said, Who};
+use crate::tools::{Outcome, Used};
 
 /// Longest problem that is quoted, in characters.
 const PROBLEM: usize = 24;
 
-/// Who, what is wrong, what was answered, mood, and what the caller wants. Nothing that is not in the history.
-pub(super) fn summarize(tenant: &Tenant, history: &[Said], reason: Reason, caller: Option<&str>) -> String {
+/// Most of what tools did that is told.
+const DEEDS: usize = 2;
+
+/// Who, which vehicle, what is wrong, what was answered and done, mood, and what the caller wants. Nothing but facts of the call.
+pub(super) fn summarize(tenant: &Tenant, facts: &Facts<'_>, today: jiff::civil::Date) -> String {
+    let Facts { history, used, reason, caller } = *facts;
     let mut parts = Vec::new();
     if let Some(number) = caller.filter(|n| n.chars().filter(char::is_ascii_digit).count() >= 5) {
         parts.push(format!("来电{}", grouped(number)));
@@ -27,6 +35,7 @@ pub(super) fn summarize(tenant: &Tenant, history: &[Said], reason: Reason, calle
         Some(problem) => parts.push(format!("问题：{problem}")),
         None => parts.push("没有说明问题".to_owned()),
     }
+    let deeds = deeds(tenant, used, today);
     let heard: String = history.iter().filter(|s| s.who == Who::Bot).map(|s| s.text.as_str()).collect();
     let answered: Vec<&str> = tenant
         .knowledge
@@ -39,8 +48,9 @@ pub(super) fn summarize(tenant: &Tenant, history: &[Said], reason: Reason, calle
             e.wordings().any(begins)
         })
         .map(|e| e.title.as_str())
-        .take(2)
+        .take(2 - deeds.len().min(2))
         .collect();
+    parts.extend(deeds);
     if !answered.is_empty() {
         parts.push(format!("已答：{}", answered.join("、")));
     }
@@ -63,6 +73,35 @@ pub(super) fn summarize(tenant: &Tenant, history: &[Said], reason: Reason, calle
         .to_owned(),
     );
     format!("{}。", parts.join("。"))
+}
+
+/// What tools have found and done, in the tenant's words: the last ones, each tool once.
+pub(super) fn deeds(tenant: &Tenant, used: &[Used], today: jiff::civil::Date) -> Vec<String> {
+    let words = Words::default();
+    let mut seen = BTreeSet::new();
+    let mut deeds: Vec<String> = used
+        .iter()
+        .rev()
+        .filter(|used| seen.insert(used.what.tool.as_str()))
+        .filter_map(|used| match &used.outcome {
+            Outcome::Done(answer) => {
+                let told = tenant.tools.find(&used.what.tool)?.told(Lang::Zh)?;
+                let context = serde_json::json!({
+                    "lang": "zh",
+                    "today": today.to_string(),
+                    "arguments": used.what.arguments,
+                    "answer": answer,
+                });
+                words.text(told, &context).ok().filter(|text| !text.is_empty())
+            }
+            Outcome::Failed(_) => Some("系统查询没有成功".to_owned()),
+            Outcome::Refused { .. } | Outcome::Invalid(_) => None,
+        })
+        .take(DEEDS)
+        .collect();
+    deeds.reverse();
+    deeds.dedup();
+    deeds
 }
 
 /// `text` as a problem in the caller's words; [`None`] if it tells none (a yes, a number, a wish for a person …).

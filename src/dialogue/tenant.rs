@@ -93,6 +93,12 @@ pub struct Config {
     /// How callers complain without it.
     #[serde(default)]
     pub complaint: Option<Complaint>,
+    /// The bot stays in the bridge and writes down what caller and seat say.
+    #[serde(default)]
+    pub notes: bool,
+    /// Who is asked at the end how content it is; nobody without it.
+    #[serde(default)]
+    pub rating: Option<Rating>,
 }
 
 /// The tenant's tools, if it has any.
@@ -142,6 +148,14 @@ impl Default for Moods {
     fn default() -> Self {
         Self { tense: 0.5, upset: 0.85, stricter: 0.1 }
     }
+}
+
+/// Who is asked at the end of the call how content it is.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rating {
+    /// Callers who say goodbye after so many answers, small talk aside, or after a talk with a seat.
+    pub after_answers: u32,
 }
 
 /// House style.

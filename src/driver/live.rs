@@ -13,7 +13,7 @@ use crate::call::{Input, SeatNews};
 use crate::clock::{Clock, Time};
 use crate::leg::seat::Seat;
 use crate::leg::sip::Line;
-use crate::leg::{Leg, LegEvent};
+use crate::leg::{Leg, LegEvent, context};
 use crate::media::{FRAME_TIME, Frame};
 use crate::record::MediaRecord;
 use crate::record::wav::StereoWriter;
@@ -47,17 +47,19 @@ pub async fn run<L: Leg>(
     let mut ticker = tokio::time::interval(FRAME_TIME);
     ticker.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut held = false;
+    // The offer for which the caller's exchange was asked last.
+    let mut referred = 0;
     // A held caller sends nothing that counts: its silence is measured from the end of the hold.
     let mut taken_up = clock.now();
     let mut commands = VecDeque::from(session.drain());
     loop {
         while let Some(command) = commands.pop_front() {
             match (command, &surroundings.line) {
-                (Command::DialSeat { attempt, targets }, Some(line)) => {
+                (Command::DialSeat { attempt, targets, about }, Some(line)) => {
                     drop_seat(&mut seat, &mut media);
-                    seat = Some(Seat::dial(line, attempt, targets));
+                    seat = Some(Seat::dial(line, attempt, targets, session.id(), &about));
                 }
-                (Command::DialSeat { attempt, targets }, None) => {
+                (Command::DialSeat { attempt, targets, .. }, None) => {
                     for Target { seat, .. } in targets {
                         let news =
                             SeatNews::Failed { seat, outcome: HandoffOutcome::Unreachable, code: None };
@@ -68,6 +70,22 @@ pub async fn run<L: Leg>(
                 (Command::Press { leg: LegId::Seat, digit }, _) => {
                     if let Some(seat) = &mut seat {
                         seat.press(digit);
+                    }
+                }
+                (Command::Refer { attempt, target, about }, _) => {
+                    referred = attempt;
+                    let carried = context::short(session.id(), &about);
+                    if let Err(error) = caller.refer(&target.uri, &carried) {
+                        commands.extend(session.handle(clock.now(), not_referred(attempt, error)));
+                    }
+                }
+                (Command::JoinDirectly { attempt, about }, _) => {
+                    referred = attempt;
+                    let carried = context::short(session.id(), &about);
+                    let there =
+                        seat.as_mut().and_then(Seat::leg).ok_or_else(|| "the seat is gone".to_owned());
+                    if let Err(error) = there.and_then(|seat| caller.refer_replacing(seat, &carried)) {
+                        commands.extend(session.handle(clock.now(), not_referred(attempt, error)));
                     }
                 }
                 (Command::HangUpSeat, _) => drop_seat(&mut seat, &mut media),
@@ -101,6 +119,7 @@ pub async fn run<L: Leg>(
                         taken_up = clock.now();
                         Input::Hold { leg: LegId::Caller, held }
                     }
+                    LegEvent::Referred(result) => Input::Referred { attempt: referred, result },
                     LegEvent::Gone => Input::CallerGone { dead_line: false },
                 };
                 session.handle(clock.now(), input)
@@ -114,6 +133,12 @@ pub async fn run<L: Leg>(
     media.insert(0, MediaRecord { leg: "caller".into(), ..caller.media() });
     caller.hang_up();
     (media, surroundings.recorder)
+}
+
+/// The exchange was not even asked.
+fn not_referred(attempt: u32, error: String) -> Input {
+    tracing::warn!(%error, "the caller's exchange could not be asked to transfer");
+    Input::Referred { attempt, result: Err((HandoffOutcome::Unreachable, None)) }
 }
 
 fn tick<L: Leg>(

@@ -16,7 +16,7 @@ use crate::clock::Time;
 use crate::dialogue::{Mind, Thought};
 use crate::media::Frame;
 use crate::record::{CallInfo, CallRecord, Folder, MediaRecord, Tap};
-use crate::seat::{Seats, Target, Wish};
+use crate::seat::{About, Seats, Target, Wish};
 use crate::tools::Tools;
 use crate::tts::{Piece, Request, Synthesizer};
 
@@ -73,6 +73,24 @@ pub enum Command {
         attempt: u32,
         /// The first that answers stays.
         targets: Vec<Target>,
+        /// What they are told before they answer.
+        about: About,
+    },
+    /// Ask the caller's exchange to call this seat instead of us.
+    Refer {
+        /// Comes back with the news.
+        attempt: u32,
+        /// Whom.
+        target: Target,
+        /// What goes with it.
+        about: About,
+    },
+    /// Ask the caller's exchange to take our place in the call with the seat.
+    JoinDirectly {
+        /// Comes back with the news.
+        attempt: u32,
+        /// What goes with it.
+        about: About,
     },
     /// Cancel or hang up the seats.
     HangUpSeat,
@@ -141,8 +159,14 @@ impl Session {
                 Output::Play { leg: LegId::Caller, frame } => self.to_caller = frame,
                 Output::Play { leg: LegId::Seat, frame } => self.to_seat = Some(frame),
                 Output::Event(event) => self.tap(&event),
-                Output::DialSeat { attempt, targets } => {
-                    commands.push(Command::DialSeat { attempt, targets });
+                Output::DialSeat { attempt, targets, about } => {
+                    commands.push(Command::DialSeat { attempt, targets, about });
+                }
+                Output::Refer { attempt, target, about } => {
+                    commands.push(Command::Refer { attempt, target, about });
+                }
+                Output::JoinDirectly { attempt, about } => {
+                    commands.push(Command::JoinDirectly { attempt, about });
                 }
                 Output::Press { leg, digit } => commands.push(Command::Press { leg, digit }),
                 Output::Queue(wish) => self.wish(wish),
@@ -167,6 +191,11 @@ impl Session {
     /// Where news from outside may be sent.
     pub fn inbox(&self) -> mpsc::UnboundedSender<Input> {
         self.replies.clone()
+    }
+
+    /// The id of the call.
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
     /// True once the call has ended.

@@ -30,8 +30,16 @@ pub const EVENT: &str = "X-Nightline-Event";
 pub const ATTEMPT: &str = "X-Nightline-Attempt";
 
 /// All that can be told, in the order in which it happens in a call.
-pub const EVENTS: [&str; 6] =
-    ["call_answered", "handoff_requested", "bridged", "handoff_ended", "callback_booked", "call_ended"];
+pub const EVENTS: [&str; 8] = [
+    "call_answered",
+    "handoff_requested",
+    "bridged",
+    "handoff_ended",
+    "callback_booked",
+    "message_left",
+    "rated",
+    "call_ended",
+];
 /// The event of `nightline hooks test`; never told by a call.
 pub const TEST: &str = "test";
 
@@ -77,6 +85,8 @@ impl Told {
             EventKind::HandoffRequested { .. } => Some("handoff_requested"),
             EventKind::Bridged => Some("bridged"),
             EventKind::HandoffEnded { .. } => Some("handoff_ended"),
+            EventKind::MessageLeft { .. } => Some("message_left"),
+            EventKind::Rated { .. } => Some("rated"),
             // A call-back is told with the row that promises it, the end of a call with its record.
             _ => None,
         }
@@ -123,6 +133,8 @@ impl Told {
             "topics": topics,
             "handoff": handoff,
             "callback": record.callback,
+            "messages": record.messages.len(),
+            "rating": record.rating,
             "tools": tools,
             "turns": record.turns.len(),
             "barge_ins": record.barge_ins,

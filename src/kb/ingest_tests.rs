@@ -222,6 +222,7 @@ fn what_callers_asked_in_vain_becomes_questions() {
                 failed: Vec::new(),
                 summary: None,
                 outcome: Some(HandoffOutcome::Accepted),
+                referred: false,
                 bridged_ms: Some(5000),
             }),
         ),

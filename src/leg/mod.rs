@@ -1,10 +1,13 @@
 //! What connects a call to someone: one adapter a door, all with 20 ms frames of 16 kHz.
 
+pub mod context;
 #[cfg(feature = "desk")]
 pub mod desk;
 pub mod seat;
 pub mod sip;
 
+use self::sip::SipLeg;
+use crate::call::event::HandoffOutcome;
 use crate::clock::Time;
 use crate::media::Frame;
 use crate::record::MediaRecord;
@@ -19,6 +22,14 @@ pub trait Leg: Send {
     fn event(&mut self) -> impl Future<Output = LegEvent> + Send;
     /// Presses a key towards the party, if its line takes keys.
     fn press(&mut self, digit: char);
+    /// Asks the party's exchange to call `target` instead of us, with these headers; [`LegEvent::Referred`] tells what came of it.
+    fn refer(&mut self, _target: &str, _carried: &[(String, String)]) -> Result<(), String> {
+        Err("this door cannot transfer a call".into())
+    }
+    /// Asks it to take our place in the call with `seat`.
+    fn refer_replacing(&mut self, _seat: &SipLeg, _carried: &[(String, String)]) -> Result<(), String> {
+        Err("this door cannot transfer a call".into())
+    }
     /// Ends the connection.
     fn hang_up(&mut self);
     /// When the party was last heard from; none if never or if that cannot be known.
@@ -34,6 +45,8 @@ pub enum LegEvent {
     Dtmf(char),
     /// Put us on hold, or took us off it.
     Hold(bool),
+    /// Its exchange has done what it was asked to by [`Leg::refer`], or has not.
+    Referred(Result<(), (HandoffOutcome, Option<u16>)>),
     /// Is gone.
     Gone,
 }

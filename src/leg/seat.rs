@@ -5,14 +5,14 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::sip::{Line, SipLeg};
-use super::{Leg, LegEvent};
+use super::{Leg, LegEvent, context};
 use crate::call::event::HandoffOutcome;
 use crate::call::event::LegId;
 use crate::call::{Input, SeatNews};
 use crate::clock::Time;
 use crate::media::Frame;
 use crate::record::MediaRecord;
-use crate::seat::Target;
+use crate::seat::{About, Target};
 
 /// Seats that are being dialled, or the one that has answered. Dropping it cancels or hangs up.
 pub struct Seat {
@@ -35,12 +35,13 @@ type Failure = (HandoffOutcome, Option<u16>);
 
 impl Seat {
     /// Starts dialling all of `targets`; never blocks. The first that answers stays, the others are cancelled.
-    pub fn dial(line: &Line, attempt: u32, targets: Vec<Target>) -> Self {
+    pub fn dial(line: &Line, attempt: u32, targets: Vec<Target>, call: &str, about: &About) -> Self {
         let mut dialling = JoinSet::new();
+        let headers = context::headers(call, about, line.screen.as_ref().map(|url| url(call)).as_deref());
         for target in targets {
-            let line = line.clone();
+            let (line, headers, caller) = (line.clone(), headers.clone(), about.caller.clone());
             dialling.spawn(async move {
-                let outcome = line.dial(&target.uri).await;
+                let outcome = line.dial(&target.uri, caller, headers).await;
                 (target.seat, outcome)
             });
         }
@@ -74,7 +75,8 @@ impl Seat {
                     (*held, *since) = (hold, leg.clock().now());
                     Input::Hold { leg: LegId::Seat, held: hold }
                 }
-                LegEvent::Gone => {
+                // A seat is not asked to transfer.
+                LegEvent::Referred(_) | LegEvent::Gone => {
                     self.state = State::Gone;
                     Input::Seat { attempt, news: SeatNews::Gone }
                 }
@@ -119,7 +121,8 @@ impl Seat {
         self.leg().map(|leg| MediaRecord { leg: "seat".into(), ..leg.media() })
     }
 
-    fn leg(&mut self) -> Option<&mut SipLeg> {
+    /// Its leg, once it has answered.
+    pub fn leg(&mut self) -> Option<&mut SipLeg> {
         match &mut self.state {
             State::Up { leg, .. } => Some(leg),
             _ => None,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nightline_sip::rtp::{Law, MediaConfig, MediaPort, MediaSession, MediaStats, PortError};
 use nightline_sip::{
     Codec, Dial, Endpoint, FailCause, IncomingCall, LocalMedia, MediaParams, OutgoingEvent, Session,
-    SessionEvent,
+    SessionEvent, TransferStage,
 };
 
 use super::{Leg, LegEvent};
@@ -38,7 +38,12 @@ pub struct Line {
     pub ring_timeout: Duration,
     /// The clock of the call that the leg belongs to.
     pub clock: Clock,
+    /// The page by which a seat follows a call, if seats have one.
+    pub screen: Option<Screen>,
 }
+
+/// Makes the address of the page that shows a call, from the id of the call.
+pub type Screen = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
 /// Why a call could not be answered or placed.
 #[derive(Debug, thiserror::Error)]
@@ -66,14 +71,24 @@ pub enum Error {
 impl Line {
     /// Calls `target` and waits for the answer.
     pub async fn call(&self, target: &str) -> Result<SipLeg, Error> {
+        self.call_with(target, None, Vec::new()).await
+    }
+
+    /// The same; it is shown `display`, and gets `headers` with the INVITE.
+    async fn call_with(
+        &self,
+        target: &str,
+        display: Option<String>,
+        headers: Vec<(String, String)>,
+    ) -> Result<SipLeg, Error> {
         let (port, local) = self.media()?;
         let mut outgoing = self
             .endpoint
             .dial(Dial {
                 target: target.into(),
                 from: self.from.to_string(),
-                display: None,
-                headers: Vec::new(),
+                display,
+                headers,
                 local,
                 ring_timeout: self.ring_timeout,
             })
@@ -89,20 +104,19 @@ impl Line {
         }
     }
 
-    /// Calls a seat; a failure is what it means for the handoff.
-    pub async fn dial(&self, target: &str) -> Result<SipLeg, (HandoffOutcome, Option<u16>)> {
-        self.call(target).await.map_err(|error| {
+    /// Calls a seat for `caller`; a failure is what it means for the handoff.
+    pub async fn dial(
+        &self,
+        target: &str,
+        caller: Option<String>,
+        headers: Vec<(String, String)>,
+    ) -> Result<SipLeg, (HandoffOutcome, Option<u16>)> {
+        self.call_with(target, caller, headers).await.map_err(|error| {
             tracing::info!(%error, "the seat was not reached");
             let Error::Refused { cause, code, .. } = error else {
                 return (HandoffOutcome::Unreachable, None);
             };
-            let outcome = match cause {
-                FailCause::Busy => HandoffOutcome::Busy,
-                FailCause::Declined => HandoffOutcome::Declined,
-                FailCause::NoAnswer => HandoffOutcome::NoAnswer,
-                _ => HandoffOutcome::Unreachable,
-            };
-            (outcome, Some(code).filter(|code| *code > 0))
+            (outcome(cause), Some(code).filter(|code| *code > 0))
         })
     }
 
@@ -200,6 +214,14 @@ impl Leg for SipLeg {
                         }
                     }
                     SessionEvent::Dtmf(digit) => return LegEvent::Dtmf(digit),
+                    SessionEvent::ReferProgress { stage: TransferStage::Answered, done: true, .. } => {
+                        return LegEvent::Referred(Ok(()));
+                    }
+                    SessionEvent::ReferProgress { code, done: true, .. } => {
+                        let code = Some(code).filter(|code| *code >= 300);
+                        let cause = code.map_or(FailCause::Other, FailCause::of);
+                        return LegEvent::Referred(Err((outcome(cause), code)));
+                    }
                     SessionEvent::Ended { .. } => return LegEvent::Gone,
                     _ => {}
                 },
@@ -213,6 +235,14 @@ impl Leg for SipLeg {
         if self.media.send_dtmf(digit, KEY_LENGTH).is_err() {
             self.session.send_info_dtmf(digit);
         }
+    }
+
+    fn refer(&mut self, target: &str, carried: &[(String, String)]) -> Result<(), String> {
+        self.session.refer_carrying(target, carried, &[]).map_err(|error| error.to_string())
+    }
+
+    fn refer_replacing(&mut self, seat: &SipLeg, carried: &[(String, String)]) -> Result<(), String> {
+        self.session.refer_replacing(&seat.session, carried).map_err(|error| error.to_string())
     }
 
     fn hang_up(&mut self) {
@@ -260,6 +290,16 @@ fn media_config(params: &MediaParams) -> MediaConfig {
         cn_payload_type: params.comfort_noise_payload_type,
         send: params.direction.sends(),
         receive: params.direction.receives(),
+    }
+}
+
+/// What a call that was not answered means for the handoff.
+fn outcome(cause: FailCause) -> HandoffOutcome {
+    match cause {
+        FailCause::Busy => HandoffOutcome::Busy,
+        FailCause::Declined => HandoffOutcome::Declined,
+        FailCause::NoAnswer => HandoffOutcome::NoAnswer,
+        FailCause::Unreachable | FailCause::Other => HandoffOutcome::Unreachable,
     }
 }
 

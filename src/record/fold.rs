@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    CallInfo, CallRecord, CallbackRecord, HandoffRecord, MediaRecord, SeatRecord, Tap, ToolRecord, TurnRecord,
+    CallInfo, CallRecord, CallbackRecord, HandoffRecord, MediaRecord, MessageRecord, NoteRecord,
+    RatingRecord, SeatRecord, Tap, ToolRecord, TurnRecord,
 };
 use crate::asr::written::written;
 use crate::call::endpointing::EndOfTurn;
@@ -55,6 +56,9 @@ impl Folder {
             false_barge_ins: 0,
             handoff: None,
             callback: None,
+            notes: Vec::new(),
+            messages: Vec::new(),
+            rating: None,
             tools: Vec::new(),
             dtmf: String::new(),
             held_ms: 0,
@@ -135,9 +139,27 @@ impl Folder {
             EventKind::SeatDialled { seat } => self.handoff(None).seats.push(seat.clone()),
             EventKind::Consulting { summary } => self.handoff(None).summary = Some(summary.clone()),
             EventKind::Bridged => self.handoff(None).bridged_ms = Some(at),
+            EventKind::Overheard { leg, text, confidence, began, ended } => {
+                self.record.notes.push(NoteRecord {
+                    leg: *leg,
+                    text: text.clone(),
+                    confidence: *confidence,
+                    began_ms: millis(*began),
+                    ended_ms: millis(*ended),
+                })
+            }
+            EventKind::Referred => self.handoff(None).referred = true,
             EventKind::HandoffEnded { outcome } => self.handoff(None).outcome = Some(*outcome),
             EventKind::CallbackBooked { number, when } => {
                 self.record.callback = Some(CallbackRecord { number: number.clone(), when: when.clone() });
+            }
+            EventKind::MessageLeft { text, began } => self.record.messages.push(MessageRecord {
+                text: text.clone(),
+                began_ms: millis(*began),
+                ended_ms: at,
+            }),
+            EventKind::Rated { score, words } => {
+                self.record.rating = Some(RatingRecord { score: *score, words: words.clone() });
             }
             EventKind::Fault { part, error } => self.fault(format!("{part}: {error}")),
             EventKind::Ended { disposition } => {
@@ -178,6 +200,7 @@ impl Folder {
             summary: None,
             outcome: None,
             bridged_ms: None,
+            referred: false,
         });
         if let Some(reason) = reason {
             handoff.reason = reason;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::asr::Engine;
 use crate::call::endpointing::EndOfTurn;
-use crate::call::event::{Disposition, Event, HandoffOutcome, Timings};
+use crate::call::event::{Disposition, Event, HandoffOutcome, LegId, Timings};
 use crate::dialogue::{Act, Reason, Tier, Who, Why};
 use crate::tools::{self, Use};
 
@@ -62,6 +62,15 @@ pub struct CallRecord {
     pub handoff: Option<HandoffRecord>,
     /// The call-back, if one was booked.
     pub callback: Option<CallbackRecord>,
+    /// What the seat asked before it took the call, and what was said in the bridge if notes are taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<NoteRecord>,
+    /// Messages that the caller left for people, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<MessageRecord>,
+    /// How content the caller was, if it said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rating: Option<RatingRecord>,
     /// Tools that were used, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<ToolRecord>,
@@ -146,6 +155,9 @@ pub struct HandoffRecord {
     pub outcome: Option<HandoffOutcome>,
     /// When caller and seat were joined.
     pub bridged_ms: Option<u64>,
+    /// True if the caller's exchange reached the seat by itself, without us.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub referred: bool,
 }
 
 /// A seat that did not come to be joined.
@@ -168,6 +180,42 @@ pub struct CallbackRecord {
     pub number: String,
     /// When, in the caller's words.
     pub when: String,
+}
+
+/// Something that was said beside the caller's conversation with the bot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NoteRecord {
+    /// By whom.
+    pub leg: LegId,
+    /// The words, as they were recognised.
+    pub text: String,
+    /// Recogniser's confidence in 0..=1.
+    pub confidence: f32,
+    /// Milliseconds since the answer: first audio.
+    pub began_ms: u64,
+    /// Milliseconds since the answer: last audio.
+    pub ended_ms: u64,
+}
+
+/// A message that a caller left instead of a call-back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageRecord {
+    /// The words, as they were recognised.
+    pub text: String,
+    /// Where it begins in the recording, milliseconds since the answer.
+    pub began_ms: u64,
+    /// Where it ends.
+    pub ended_ms: u64,
+}
+
+/// How content a caller was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RatingRecord {
+    /// 1 (not at all) to 5 (very).
+    pub score: u8,
+    /// The words; empty if it was a key.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub words: String,
 }
 
 /// What RTP and RTCP said of one leg.

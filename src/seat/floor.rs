@@ -43,6 +43,11 @@ impl Floor {
         self.with(|queue, _| queue.set_duty(seat, on_duty));
     }
 
+    /// A seat has registered, or has not any more.
+    pub fn set_reachable(&self, seat: &str, reachable: bool) {
+        self.with(|queue, _| queue.set_reachable(seat, reachable));
+    }
+
     /// When somebody will be there, in words for the ear.
     pub fn set_opens(&self, opens: Option<String>) {
         self.with(|queue, _| queue.set_opens(opens));

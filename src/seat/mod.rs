@@ -15,6 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::call::event::HandoffOutcome;
+use crate::dialogue::Reason;
 
 /// A human agent who can be called.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,10 @@ pub struct Profile {
     pub languages: BTreeSet<String>,
     /// The schedule of the tenant's calendar by which it is on duty; always if none.
     pub schedule: Option<String>,
+    /// It is called where it has registered with us, so only as long as it is.
+    pub registers: bool,
+    /// It is not called: the caller's own exchange is asked to call it instead of us (REFER), without a summary and for good.
+    pub refer: bool,
 }
 
 impl Profile {
@@ -78,6 +83,23 @@ pub struct Target {
     pub seat: String,
     /// SIP URI.
     pub uri: String,
+    /// The caller's exchange is asked to call it instead of us.
+    pub refer: bool,
+}
+
+/// What a seat is told of a call before it is answered: by headers, which its telephone, the exchange or its desk may show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// Why a person is wanted.
+    pub reason: Reason,
+    /// How soon.
+    pub urgency: Urgency,
+    /// The caller's number, digits.
+    pub caller: Option<String>,
+    /// ISO 639-1 code of what the caller speaks.
+    pub language: String,
+    /// What the talk was about last; empty if nothing.
+    pub topic: String,
 }
 
 /// What a call tells the queue.

@@ -103,6 +103,8 @@ pub struct Seat {
     until: Time,
     /// Whether its schedule says that it is there.
     pub on_duty: bool,
+    /// Whether its telephone is known to be there: a seat that registers is, as long as it has.
+    pub reachable: bool,
     /// It goes away after the call that it has.
     leaving: bool,
     /// Calls in a row that it did not take.
@@ -110,6 +112,11 @@ pub struct Seat {
 }
 
 impl Seat {
+    /// True if it takes calls now or after the one that it has.
+    fn is_there(&self) -> bool {
+        self.on_duty && self.reachable && self.state != State::Away
+    }
+
     fn enter(&mut self, now: Time, state: State) {
         self.until = Time::NEVER;
         self.state = state;
@@ -173,9 +180,10 @@ const LONGEST_REST: Duration = Duration::from_secs(600);
 const NEWEST: u32 = 5;
 
 impl Queue {
-    /// A queue for these seats, all of which are free and on duty.
+    /// A queue for these seats, all of which are free and on duty; who registers has not done so yet.
     pub fn new(profiles: Vec<Profile>, rules: Rules) -> Self {
-        let seat = |profile| Seat {
+        let seat = |profile: Profile| Seat {
+            reachable: !profile.registers,
             profile,
             state: State::Available,
             since: Time::ZERO,
@@ -226,6 +234,13 @@ impl Queue {
     pub fn set_duty(&mut self, seat: &str, on_duty: bool) {
         if let Some(seat) = self.seats.iter_mut().find(|s| s.profile.id == seat) {
             seat.on_duty = on_duty;
+        }
+    }
+
+    /// A seat has registered, or has not any more. A seat that talks goes on.
+    pub fn set_reachable(&mut self, seat: &str, reachable: bool) {
+        if let Some(seat) = self.seats.iter_mut().find(|s| s.profile.id == seat) {
+            seat.reachable = reachable;
         }
     }
 
@@ -345,11 +360,14 @@ impl Queue {
             let mut free: Vec<&mut Seat> = self
                 .seats
                 .iter_mut()
-                .filter(|s| s.on_duty && s.state == State::Available)
+                .filter(|s| s.is_there() && s.state == State::Available)
                 .filter(|s| s.profile.suits(&caller.need, any) && !caller.tried.contains_key(&s.profile.id))
                 .collect();
             free.sort_by_key(|seat| seat.since);
-            free.truncate(self.rules.parallel);
+            // Who is given the whole call cannot ring beside others.
+            let alone = free.first().is_some_and(|seat| seat.profile.refer);
+            free.truncate(if alone { 1 } else { self.rules.parallel });
+            free.retain(|seat| seat.profile.refer == alone);
             if free.is_empty() {
                 continue;
             }
@@ -358,7 +376,8 @@ impl Queue {
             caller.phase = Phase::Offered;
             let target = |seat: &mut Seat| {
                 seat.enter(now, State::Ringing { call: call.clone() });
-                Target { seat: seat.profile.id.clone(), uri: seat.profile.uri.clone() }
+                let Profile { id, uri, refer, .. } = &seat.profile;
+                Target { seat: id.clone(), uri: uri.clone(), refer: *refer }
             };
             let seats = free.into_iter().map(target).collect();
             self.news.push_back((call, News::Offer { attempt: caller.attempt, seats }));
@@ -372,13 +391,13 @@ impl Queue {
             let waited = now.saturating_since(caller.entered);
             let late = waited >= self.rules.max_wait;
             let suited = || self.seats.iter().filter(|s| s.profile.suits(&caller.need, true));
-            let hopeful = suited()
-                .any(|s| s.on_duty && s.state != State::Away && !caller.tried.contains_key(&s.profile.id));
+            let hopeful = suited().any(|s| s.is_there() && !caller.tried.contains_key(&s.profile.id));
             let why = match (late, hopeful, caller.last) {
                 (true, ..) => HandoffOutcome::TooLong,
                 (_, true, _) => continue,
                 (.., Some(last)) => last,
                 _ if suited().all(|s| !s.on_duty) => HandoffOutcome::OutOfHours,
+                _ if suited().all(|s| !s.on_duty || !s.reachable) => HandoffOutcome::Unreachable,
                 _ => HandoffOutcome::NoSeat,
             };
             self.callers.remove(&call);
@@ -395,8 +414,7 @@ impl Queue {
         for (ahead, call) in self.order().into_iter().enumerate() {
             let ahead = ahead as u32;
             let Some(caller) = self.callers.get(&call) else { continue };
-            let there =
-                |s: &&Seat| s.on_duty && s.state != State::Away && s.profile.suits(&caller.need, true);
+            let there = |s: &&Seat| s.is_there() && s.profile.suits(&caller.need, true);
             let seats = self.seats.iter().filter(there).count().max(1) as u32;
             // Each seat has its present caller to finish with, then every so-manieth of the queue.
             let expected = self.talk.map(|talk| talk * (ahead + 1) / seats);

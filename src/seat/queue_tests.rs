@@ -18,7 +18,7 @@ fn set(words: &[&str]) -> BTreeSet<String> {
 
 fn seat(id: &str, skills: &[&str], languages: &[&str]) -> Profile {
     let uri = format!("sip:{id}@pbx");
-    Profile { id: id.into(), uri, skills: set(skills), languages: set(languages), schedule: None }
+    Profile { id: id.into(), uri, skills: set(skills), languages: set(languages), ..Profile::default() }
 }
 
 fn queue(seats: &[&str]) -> Queue {

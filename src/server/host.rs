@@ -91,6 +91,7 @@ impl Host {
             from,
             ring_timeout,
             clock,
+            screen: None,
         }
     }
 

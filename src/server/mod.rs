@@ -2,12 +2,15 @@
 
 mod host;
 mod outbound;
+mod registrar;
+mod reminders;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nightline_sip::{Endpoint, EndpointConfig, IncomingCalls, Transport};
+use nightline_sip::{Account, Endpoint, EndpointConfig, IncomingCalls, RegistrarConfig, Secret, Transport};
+use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
@@ -93,7 +96,16 @@ impl Server {
             watch: self.watch.clone(),
             shutdown: shutdown.clone(),
         };
+        let _registrar = if self.config.seats.accounts.is_empty() {
+            None
+        } else {
+            let (endpoint, store, floor) =
+                (self.endpoint.clone(), self.shared.database.clone(), self.shared.floor.clone());
+            registrar::restore(&endpoint, &store, &floor).await;
+            Some(AbortOnDropHandle::new(tokio::spawn(registrar::run(endpoint, store, floor))))
+        };
         let _shift = AbortOnDropHandle::new(tokio::spawn(self.shared.shift().run()));
+        let _reminders = AbortOnDropHandle::new(tokio::spawn(reminders::run(host.clone())));
         let _errands = AbortOnDropHandle::new(tokio::spawn(outbound::run(host.clone(), calls.clone())));
         loop {
             let call = tokio::select! {
@@ -164,6 +176,21 @@ fn endpoint_config(config: &Config) -> EndpointConfig {
         user_agent: config.sip.user_agent.clone(),
         session_expires: config.sip.session_expires,
         max_calls: config.sip.max_calls,
+        accounts: config
+            .seats
+            .accounts
+            .iter()
+            .map(|(user, password)| Account {
+                user: user.clone(),
+                realm: None,
+                secret: Secret::Password(password.expose_secret().to_owned()),
+            })
+            .collect(),
+        registrar: RegistrarConfig {
+            realm: config.seats.realm.clone(),
+            algorithms: config.seats.digest.clone(),
+            ..RegistrarConfig::default()
+        },
         ..EndpointConfig::default()
     }
 }

@@ -105,7 +105,11 @@ fn is_reached(kind: Kind, record: &CallRecord) -> bool {
 }
 
 fn somebody_is_free(host: &Host) -> bool {
-    host.shared.floor.seats().iter().any(|seat| seat.on_duty && seat.state == State::Available)
+    host.shared
+        .floor
+        .seats()
+        .iter()
+        .any(|seat| seat.on_duty && seat.reachable && seat.state == State::Available)
 }
 
 /// Nobody is called in the quiet hours, which may cross midnight.

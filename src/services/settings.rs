@@ -7,7 +7,7 @@ use crate::call::endpointing::Endpointing;
 use crate::call::listening::Hearing;
 use crate::call::settings::BargeIn;
 use crate::call::{Lexicon, Phrases, Settings};
-use crate::config::Config;
+use crate::config::{Config, Join};
 use crate::dialogue::sound;
 use crate::dialogue::tenant::Tenant;
 use crate::dialogue::text::Lang;
@@ -33,9 +33,13 @@ pub(super) fn settings(
         no_input: turns.no_input,
         in_flight: Duration::from_millis(80),
         skills: Arc::new(tenant.config.skills.clone()),
+        join_directly: config.seats.join == Join::Refer,
         seat_ring: config.seats.ring_timeout,
         seat_accept: Duration::from_secs(45),
         thinking: Duration::from_secs(6),
+        vad: super::voice_activity,
+        notes: tenant.config.notes,
+        rating_after: tenant.config.rating.as_ref().map(|rating| rating.after_answers),
         phrases: Arc::default(),
         lexicon: Arc::new(TenantLexicon(tenant.clone())),
         mind,
@@ -68,6 +72,11 @@ pub(super) fn phrases(tenant: &Tenant, lang: Lang) -> Phrases {
         callback_booked: clauses(&p.callback_confirm),
         callback_failed: clauses(&p.callback_failed),
         callback_declined: clauses(&p.callback_declined),
+        message_offer: clauses(&p.message_offer),
+        message_begin: clauses(&p.message_begin),
+        message_kept: clauses(&p.message_kept),
+        rating_ask: clauses(&p.rating_ask),
+        rating_thanks: clauses(&p.rating_thanks),
         seat_left: clauses(&p.seat_left),
         goodbye: clauses(&p.goodbye),
         apology: clauses(&p.broken),

@@ -138,6 +138,8 @@ impl<W: World> Bench<W> {
                 Output::Play { leg: LegId::Seat, .. }
                 | Output::Queue(_)
                 | Output::DialSeat { .. }
+                | Output::Refer { .. }
+                | Output::JoinDirectly { .. }
                 | Output::Press { .. }
                 | Output::HangUpSeat
                 | Output::HangUp => {}

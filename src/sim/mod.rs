@@ -193,13 +193,13 @@ impl SimSeat {
     fn obey(&mut self, now: Time, commands: &[Command]) {
         for command in commands {
             match command {
-                Command::DialSeat { attempt, targets } => {
+                Command::DialSeat { attempt, targets, .. } => {
                     self.attempt = *attempt;
                     self.name = targets.first().map(|target| target.seat.clone()).unwrap_or_default();
                     self.ear = SummaryEar::default();
                     self.state = SeatState::Ringing(now);
                 }
-                Command::Press { .. } => {}
+                Command::Press { .. } | Command::Refer { .. } | Command::JoinDirectly { .. } => {}
                 Command::HangUpSeat | Command::HangUp => self.state = SeatState::Idle,
             }
         }

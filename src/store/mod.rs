@@ -5,7 +5,9 @@
 
 mod error;
 mod hooks;
+mod messages;
 pub mod outbound;
+mod seats;
 mod writer;
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -30,6 +32,7 @@ use crate::services::telephone_number;
 
 pub use error::Error;
 pub use hooks::{Hook, HookState, MOST_WAITING, Outbox, now_ms};
+pub use messages::Message;
 pub use writer::{Lost, StoreHandle};
 
 /// When a caller is called back whose call died with the process.
@@ -40,6 +43,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "calls", include_str!("../../migrations/sqlite/0001_calls.sql")),
     (2, "people", include_str!("../../migrations/sqlite/0002_people.sql")),
     (3, "hooks", include_str!("../../migrations/sqlite/0003_hooks.sql")),
+    (4, "registrations", include_str!("../../migrations/sqlite/0004_registrations.sql")),
+    (5, "messages", include_str!("../../migrations/sqlite/0005_messages.sql")),
 ];
 
 /// The database. Cheap to clone.
@@ -440,6 +445,7 @@ async fn append_event(
     .bind(body)
     .fetch_one(&mut *connection)
     .await?;
+    messages::keep(connection, call_id, event).await?;
     outbox.event(connection, call_id, seq, event).await
 }
 

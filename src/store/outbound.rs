@@ -201,30 +201,6 @@ impl Store {
             .map(|row| placed(row).map_err(|e| self.error(e)))
             .collect()
     }
-
-    /// Seats that want no calls.
-    pub async fn away(&self) -> Result<Vec<String>, Error> {
-        sqlx::query("SELECT id FROM seats WHERE away = 1 ORDER BY id")
-            .fetch_all(&self.pool)
-            .await
-            .map_err(|e| self.error(e))?
-            .iter()
-            .map(|row| row.try_get("id").map_err(|e| self.error(e)))
-            .collect()
-    }
-
-    /// A seat wants no calls, or wants them again.
-    pub async fn set_away(&self, seat: &str, away: bool) -> Result<(), Error> {
-        sqlx::query(
-            "INSERT INTO seats (id, away) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET away = excluded.away",
-        )
-        .bind(seat)
-        .bind(away)
-        .execute(&self.pool)
-        .await
-        .map(drop)
-        .map_err(|e| self.error(e))
-    }
 }
 
 /// Stores an order; false if its key is known.

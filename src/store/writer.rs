@@ -347,6 +347,8 @@ fn urgent(write: &Write) -> bool {
                 | EventKind::HandoffRequested { .. }
                 | EventKind::HandoffEnded { .. }
                 | EventKind::Bridged
+                | EventKind::MessageLeft { .. }
+                | EventKind::Rated { .. }
         ),
         Write::Begin(_) => false,
     }

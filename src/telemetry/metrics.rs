@@ -40,6 +40,8 @@ pub struct Metrics {
     seat_failures: Count<1>,
     seat_waits: Histogram,
     callbacks: Counter,
+    messages: Counter,
+    ratings: Count<1>,
     tools: Count<2>,
     tool_times: Times,
     faults: Count<1>,
@@ -135,6 +137,8 @@ impl Metrics {
                 Histogram::new([2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0]),
             ),
             callbacks: register(r, "callbacks", "Call-backs that were promised", Counter::default()),
+            messages: register(r, "messages", "Messages that callers left for people", Counter::default()),
+            ratings: register(r, "ratings", "How content callers were, 1 to 5", Count::default()),
             tools: register(r, "tools", "Uses of tools, by tool and what came of them", Count::default()),
             tool_times: seconds(
                 r,

@@ -52,6 +52,13 @@ pub struct Spec {
     /// The same in English.
     #[serde(default)]
     pub waiting_en: Option<String>,
+    /// What a seat is told of it when it was done (minijinja over `arguments` and `answer`, see `dialogue/flow/words.rs`): a few
+    /// words, or none.
+    #[serde(default)]
+    pub told: Option<String>,
+    /// The same in English.
+    #[serde(default)]
+    pub told_en: Option<String>,
     /// JSON Schema of the arguments, an object.
     pub parameters: Value,
 }
@@ -71,6 +78,14 @@ impl Spec {
         match lang {
             Lang::Zh => self.waiting.as_deref(),
             Lang::En => self.waiting_en.as_deref(),
+        }
+    }
+
+    /// What a seat is told of it, as a template.
+    pub fn told(&self, lang: Lang) -> Option<&str> {
+        match lang {
+            Lang::Zh => self.told.as_deref(),
+            Lang::En => self.told_en.as_deref(),
         }
     }
 

@@ -86,7 +86,8 @@ pub enum FailCause {
 }
 
 impl FailCause {
-    pub(crate) fn of(code: u16) -> Self {
+    /// What a SIP status from 300 on means.
+    pub fn of(code: u16) -> Self {
         match code {
             486 | 600 => Self::Busy,
             403 | 603 | 607 => Self::Declined,

@@ -9,6 +9,7 @@ mod sipx;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::str::FromStr;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -31,6 +32,18 @@ impl fmt::Display for Transport {
             Self::Udp => "UDP",
             Self::Tcp => "TCP",
         })
+    }
+}
+
+impl FromStr for Transport {
+    type Err = ();
+
+    /// Reads what `Display` writes, in capitals or not.
+    fn from_str(name: &str) -> Result<Self, ()> {
+        [Self::Udp, Self::Tcp]
+            .into_iter()
+            .find(|transport| transport.to_string().eq_ignore_ascii_case(name))
+            .ok_or(())
     }
 }
 

@@ -3,11 +3,16 @@
 use std::collections::HashSet;
 use std::str::FromStr as _;
 
+use nightline_sip::DigestAlgorithm;
+
 use super::Check;
 use crate::config::raw::Raw;
-use crate::config::{Outbound, Seats, SipUri};
+use crate::config::{Join, Outbound, Seats, SipUri};
 use crate::seat::Profile;
 use crate::seat::queue::Rules;
+
+/// What the user part of a registering seat's address may be.
+const ACCOUNT: &str = "it has 1 to 64 of A-Z a-z 0-9 - _ .";
 
 impl Check<'_> {
     pub(super) fn outbound(&mut self, raw: &Raw) -> Option<Outbound> {
@@ -22,12 +27,12 @@ impl Check<'_> {
             }
             SipUri::from_str(&route.replace("{number}", "13800138000")).map(|_| route.to_owned())
         })?;
-        Some(Outbound { route, at_once: raw.at_once as usize, ring_timeout })
+        Some(Outbound { route, at_once: raw.at_once as usize, ring_timeout, reminders: raw.reminders })
     }
 
     pub(super) fn seats(&mut self, raw: &Raw) -> Seats {
         let raw = &raw.seats;
-        let mut targets: Vec<Profile> = Vec::new();
+        let (mut targets, mut accounts) = (Vec::<Profile>::new(), Vec::new());
         for (i, uri) in raw.targets.iter().enumerate() {
             let key = format!("seats.targets.{i}");
             if let Some(uri) = self.optional(&key, Some(uri), SipUri::from_str) {
@@ -37,25 +42,65 @@ impl Check<'_> {
         for (i, seat) in raw.seat.iter().enumerate() {
             let key = |name: &str| format!("seats.seat.{i}.{name}");
             let id = self.line(&key("id"), &seat.id);
-            let uri = self.optional(&key("uri"), Some(&seat.uri), SipUri::from_str);
+            let password =
+                self.secret(&key("password"), seat.password.as_ref(), seat.password_file.as_deref());
+            let registers = seat.password.is_some() || seat.password_file.is_some();
+            let own = registers.then(|| format!("sip:{id}@{}", raw.realm));
+            match (&seat.uri, registers) {
+                (None, false) => self.note(
+                    &key("uri"),
+                    "it is missing: write where the seat is called, or a `password` by which it registers here".into(),
+                ),
+                (Some(_), true) => self.note(
+                    &key("uri"),
+                    "a seat with a password is called where it has registered: leave one of the two out".into(),
+                ),
+                _ => {}
+            }
+            if registers && seat.refer {
+                self.note(
+                    &key("refer"),
+                    "the caller's exchange cannot call a seat that registers here: leave it out".into(),
+                );
+            }
+            if let Some(password) = password {
+                if !is_account(&id) {
+                    self.note(&key("id"), format!("\"{id}\" is the user that registers: {ACCOUNT}"));
+                }
+                accounts.push((id.clone(), password));
+            }
+            let uri = self.optional(&key("uri"), seat.uri.as_deref().or(own.as_deref()), SipUri::from_str);
             targets.extend(uri.map(|uri| Profile {
                 id,
                 uri: uri.to_string(),
                 skills: seat.skills.iter().cloned().collect(),
                 languages: seat.languages.iter().cloned().collect(),
                 schedule: seat.schedule.clone(),
+                registers,
+                refer: seat.refer,
             }));
         }
         let mut ids = HashSet::new();
         if let Some(twice) = targets.iter().find(|seat| !ids.insert(seat.id.as_str())) {
             self.note("seats", format!("\"{}\" is there twice: give each seat a name of its own", twice.id));
         }
+        if raw.digest.is_empty() {
+            self.note("seats.digest", "it is empty: name at least one of \"sha-256\" and \"md5\"".into());
+        }
+        let digests = [("sha-256", DigestAlgorithm::Sha256), ("md5", DigestAlgorithm::Md5)];
+        let digest = raw.digest.iter().enumerate();
+        let digest =
+            digest.map(|(i, name)| self.choice(&format!("seats.digest.{i}"), name, &digests)).collect();
         self.number("seats.parallel", raw.parallel, 1..=20);
         self.number("seats.max_waiting", raw.max_waiting, 0..=10_000);
         Seats {
             profiles: targets,
             ring_timeout: self.seconds("seats.ring_timeout_s", raw.ring_timeout_s, 1..=300),
             from: self.optional("seats.from", raw.from.as_deref(), SipUri::from_str),
+            join: self.choice("seats.join", &raw.join, &[("bridge", Join::Bridge), ("refer", Join::Refer)]),
+            accounts,
+            realm: self.line("seats.realm", &raw.realm),
+            digest,
             rules: Rules {
                 parallel: raw.parallel as usize,
                 wrap_up: self.seconds("seats.wrap_up_s", raw.wrap_up_s, 0..=3600),
@@ -66,4 +111,8 @@ impl Check<'_> {
             },
         }
     }
+}
+
+fn is_account(id: &str) -> bool {
+    (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }

@@ -11,7 +11,7 @@ use crate::dialogue::text::Lang;
 
 /// The environment.
 #[derive(Debug)]
-pub(super) struct Words(Environment<'static>);
+pub(in crate::dialogue) struct Words(Environment<'static>);
 
 impl Default for Words {
     fn default() -> Self {
@@ -53,7 +53,7 @@ impl Words {
         self.0.compile_expression(source).map(drop)
     }
 
-    pub(super) fn check_text(&self, source: &str) -> Result<(), Error> {
+    pub(in crate::dialogue) fn check_text(&self, source: &str) -> Result<(), Error> {
         self.0.template_from_str(source).map(drop)
     }
 
@@ -77,7 +77,11 @@ impl Words {
     }
 
     /// A text with its values.
-    pub(super) fn text(&self, source: &str, context: &serde_json::Value) -> Result<String, Error> {
+    pub(in crate::dialogue) fn text(
+        &self,
+        source: &str,
+        context: &serde_json::Value,
+    ) -> Result<String, Error> {
         let text = self.0.render_str(source, Serde(context))?;
         Ok(text.lines().map(str::trim).collect::<Vec<_>>().join(""))
     }

@@ -220,5 +220,7 @@ fn question(expect: Expect) -> &'static str {
         Expect::Plate => "plate",
         Expect::Number => "number",
         Expect::Time => "time",
+        Expect::Rating => "rating",
+        Expect::Message => "message",
     }
 }

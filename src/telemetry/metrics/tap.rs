@@ -74,6 +74,12 @@ impl Tap for CallTap {
             EventKind::CallbackBooked { .. } => {
                 metrics.callbacks.inc();
             }
+            EventKind::MessageLeft { .. } => {
+                metrics.messages.inc();
+            }
+            EventKind::Rated { score, .. } => {
+                metrics.ratings.get_or_create(&[("score", score.to_string())]).inc();
+            }
             EventKind::Fault { part, .. } => {
                 metrics.faults.get_or_create(&[("part", known(part, &PARTS).into())]).inc();
             }
@@ -94,6 +100,8 @@ impl Tap for CallTap {
             | EventKind::Queued { .. }
             | EventKind::SeatDialled { .. }
             | EventKind::Consulting { .. }
+            | EventKind::Referred
+            | EventKind::Overheard { .. }
             | EventKind::Filled { .. } => {}
         }
     }
