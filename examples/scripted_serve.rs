@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use anyhow::Context;
 use nightline::asr::{Error, Job, Recognizer, Token, Transcript};
 use nightline::config::Config;
-use nightline::dialogue::{Act, Ask, Decision, Mind, Reason, Said, Thought};
+use nightline::dialogue::{Act, Ask, Decision, Facts, Mind, Thought};
 use nightline::media::RATE;
 use nightline::server::Server;
 use nightline::services::Pools;
@@ -104,7 +104,7 @@ impl Mind for Brain {
         sink(Thought::Decided(Decision::new(Act::Answer, 0.9, "charging")));
     }
 
-    fn summarize(&self, _: &[Said], _: Reason, _: Option<&str>) -> String {
+    fn summarize(&self, _: &Facts<'_>) -> String {
         "负载测试。".into()
     }
 }

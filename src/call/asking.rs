@@ -138,11 +138,10 @@ impl Call {
     pub(super) fn ask_again(&mut self) {
         let phrases = self.settings.phrases.clone();
         let question = match &self.asking {
-            Asking::Nothing | Asking::Stored { .. } => return,
+            // Whoever speaks its message, or was asked for a grade once, is not asked again.
+            Asking::Nothing | Asking::Stored { .. } | Asking::Message { .. } | Asking::Rating => return,
             Asking::Person => phrases.offer_person.clone(),
             Asking::Time { .. } => phrases.ask_time.clone(),
-            // Whoever speaks its message, or was asked for a grade once, is not asked again.
-            Asking::Message { .. } | Asking::Rating => return,
             Asking::OfferMessage { .. } => phrases.message_offer.clone(),
             Asking::Offer { .. } => phrases.callback_offer.clone(),
             Asking::SameNumber { number, .. } => with_number(&phrases.callback_same_number, number),

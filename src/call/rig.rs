@@ -60,18 +60,15 @@ impl Mind for Scripted {
                 (_, "转圈") => Act::Use { tools: vec![lookup("沪A12345")], waiting: None },
                 (_, "嗯") if ask.expect == Expect::Open => Act::Ignore,
                 (Expect::YesNo, "好") => Act::Yes,
-                (Expect::YesNo, "不用") => Act::No,
+                (Expect::YesNo | Expect::Rating, "不用") | (Expect::Message, "说完了") => Act::No,
                 (Expect::Rating, "四分") => Act::Rated(4),
-                (Expect::Rating, "不用") => Act::No,
-                (Expect::Rating, "听不懂") => Act::Clarify,
-                (Expect::Message, "说完了") => Act::No,
                 (Expect::Message, words) => Act::Message(words.into()),
                 (Expect::Time, "明天") => Act::When("明天".into()),
                 (Expect::Phone, digits) if digits.chars().all(|c| c.is_ascii_digit()) => {
                     if digits.len() == 11 { Act::Phone(digits.into()) } else { Act::PhonePart(digits.into()) }
                 }
                 (_, "听不清") if ask.clarified => Act::Handoff(Reason::LowConfidence),
-                (_, "听不清") => Act::Clarify,
+                (_, "听不清") | (Expect::Rating, "听不懂") => Act::Clarify,
                 _ => Act::Answer,
             };
         match &act {
@@ -364,7 +361,7 @@ impl Rig {
         }
         self.ticks(leg == LegId::Caller, Duration::from_millis(millis));
         self.seat_frame = Frame::SILENCE;
-        self.ticks(false, Duration::from_millis(1000));
+        self.ticks(false, Duration::from_secs(1));
     }
 
     /// Waits until the bot has said what it has to say: something within two seconds, then nothing for 600 ms.

@@ -146,7 +146,7 @@ impl Folder {
                     confidence: *confidence,
                     began_ms: millis(*began),
                     ended_ms: millis(*ended),
-                })
+                });
             }
             EventKind::Referred => self.handoff(None).referred = true,
             EventKind::HandoffEnded { outcome } => self.handoff(None).outcome = Some(*outcome),

@@ -16,7 +16,7 @@ pub(super) async fn restore(endpoint: &Endpoint, store: &Store, floor: &Floor) {
     match store.registrations().await {
         Ok(kept) => endpoint.restore(kept).await,
         Err(error) => {
-            tracing::error!(%error, "earlier registrations cannot be read: seats have to register again")
+            tracing::error!(%error, "earlier registrations cannot be read: seats have to register again");
         }
     }
     tell(floor, &endpoint.bindings(None).await);

@@ -24,7 +24,7 @@ use sqlx::sqlite::{
 use sqlx::{Connection as _, Row as _, SqlSafeStr as _, SqliteConnection};
 
 use self::outbound::{Kind, Order};
-use crate::call::event::{Disposition, Event};
+use crate::call::event::{Disposition, Event, EventKind, HandoffOutcome};
 use crate::clock;
 use crate::dialogue::{Who, slots};
 use crate::record::{CallInfo, CallRecord, Pii, fold, name_of};
@@ -329,14 +329,14 @@ impl Store {
         .map_err(|e| self.error(e))?;
         for row in &rows {
             let info = info(row).map_err(|e| self.error(e))?;
-            let mut record = fold(&info, &self.events(&info.id).await?);
+            let events = self.events(&info.id).await?;
+            let mut record = fold(&info, &events);
             // A call whose end was still stored is only short of its record.
             if record.disposition.is_none() {
                 record.disposition = Some(Disposition::Failed);
                 record.faults.push("process: Nightline stopped during this call".into());
             }
-            // Somebody was promised a person, or was talking to one: that is still owed.
-            let waiting = record.handoff.as_ref().is_some_and(|handoff| handoff.outcome.is_none());
+            let waiting = is_owed_a_person(&events);
             self.finish_call(&record).await?;
             tracing::warn!(call = %info.id, "closed a call that an earlier process left running");
             if waiting && let Some(number) = telephone_number(&info.from) {
@@ -393,6 +393,28 @@ impl Store {
     fn corrupt(&self, call_id: &str, why: &serde_json::Error) -> Error {
         Error::Corrupt { path: self.path.to_path_buf(), call_id: call_id.into(), why: why.to_string() }
     }
+}
+
+/// Whether somebody was promised a person or was talking to one when the events stop, or nobody came and the caller had not said yet
+/// what it would rather have.
+fn is_owed_a_person(events: &[Event]) -> bool {
+    let (mut owed, mut over) = (false, false);
+    for event in events {
+        match event.kind {
+            EventKind::HandoffRequested { .. } => (owed, over) = (true, false),
+            EventKind::HandoffEnded { outcome } => {
+                use HandoffOutcome::{Accepted, CallerGone, Withdrawn};
+                (owed, over) = (!matches!(outcome, Accepted | Withdrawn | CallerGone), true);
+            }
+            // What the caller says while it waits for a person takes nothing back.
+            EventKind::CallerSaid { .. } => owed &= !over,
+            EventKind::CallbackBooked { .. } | EventKind::MessageLeft { .. } | EventKind::Ended { .. } => {
+                owed = false;
+            }
+            _ => {}
+        }
+    }
+    owed
 }
 
 /// The lock beside the database; the system lets go of it when the process ends, however it ends.
