@@ -7,3 +7,9 @@ use std::time::Instant;
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
+
+/// The time since 1970, by the machine's clock: for certificates, which are good until a date.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads time")]
+pub(crate) fn unix_time() -> std::time::Duration {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
+}

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
+use crate::sdp::SdpError;
 use crate::stack::Transport;
+use crate::tls::TlsError;
 
 /// An error of the SIP edge.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +55,20 @@ pub enum Error {
         /// The account.
         user: String,
     },
+    /// Certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// SRTP is required, and its keys would travel in the clear.
+    #[error(
+        "cannot call {uri:?} with SRTP: its keys would travel over plain SIP; call it with ;transport=tls or sips:, or set `srtp_over_plain_sip`"
+    )]
+    SrtpNeedsTls {
+        /// The URI as given.
+        uri: String,
+    },
+    /// What the caller offers cannot be agreed to.
+    #[error("the call cannot be answered: {0}")]
+    Offer(SdpError),
     /// The endpoint has been shut down.
     #[error("the SIP endpoint has stopped; no more calls can be made or answered on it")]
     Stopped,

@@ -15,6 +15,13 @@
 //! [`Endpoint::register`] makes the endpoint a phone of an exchange and keeps it registered. Calls and registrations
 //! that are challenged show the [`EndpointConfig::credentials`] of that realm.
 //!
+//! # Encryption
+//!
+//! [`Transport::Tls`] in `listen` with [`EndpointConfig::tls`] is SIP over TLS, with client certificates if wanted;
+//! [`Endpoint::reload_tls`] changes the certificates while calls are up. [`EndpointConfig::srtp`] says whether media is
+//! encrypted (SDES, RFC 4568; SRTP, RFC 3711): what was agreed is in [`MediaParams::srtp`], and
+//! [`rtp::MediaSession::secure`] takes it.
+//!
 //! # Handing over
 //!
 //! [`Session::refer`] asks the far end to call somebody else, [`Session::refer_carrying`] with context for the new
@@ -35,14 +42,17 @@ mod custom;
 mod digest;
 mod endpoint;
 mod error;
+mod handshakes;
 mod message;
 mod net;
 mod registrar;
 pub mod rtp;
+mod sdes;
 pub mod sdp;
 mod shell;
 mod stack;
 mod timers;
+mod tls;
 pub mod uui;
 
 pub use agent::{EndReason, EndpointConfig, FailCause, RegistrationState};
@@ -54,5 +64,7 @@ pub use endpoint::{
 };
 pub use error::Error;
 pub use registrar::{Account, Binding, RegistrarConfig, RegistrarEvent};
+pub use sdes::{MasterKey, SrtpParams, SrtpPolicy, SrtpSuite};
 pub use sdp::{Codec, Direction, LocalMedia, MediaParams};
 pub use stack::Transport;
+pub use tls::{CertificateFiles, Roots, TlsConfig, TlsError};

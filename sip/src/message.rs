@@ -7,6 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
+use crate::stack::Transport;
+
 /// A request method.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Method {
@@ -256,6 +258,8 @@ pub(crate) struct SipUri<'a> {
     /// Without brackets if an IPv6 address.
     pub(crate) host: &'a str,
     pub(crate) port: Option<u16>,
+    /// `sips:`, where everything on the way has to be TLS (RFC 3261 §19.1).
+    pub(crate) sips: bool,
     params: &'a str,
 }
 
@@ -263,7 +267,8 @@ impl<'a> SipUri<'a> {
     /// Reads `sip:user@host:port;params?headers`; `None` for another scheme or without a host.
     pub(crate) fn parse(uri: &'a str) -> Option<Self> {
         let (scheme, rest) = uri.trim().split_once(':')?;
-        if !scheme.eq_ignore_ascii_case("sip") && !scheme.eq_ignore_ascii_case("sips") {
+        let sips = scheme.eq_ignore_ascii_case("sips");
+        if !sips && !scheme.eq_ignore_ascii_case("sip") {
             return None;
         }
         let rest = rest.split('?').next().unwrap_or(rest);
@@ -279,7 +284,7 @@ impl<'a> SipUri<'a> {
             Some(port) => Some(port.trim().parse().ok()?),
             None => None,
         };
-        (!host.is_empty()).then_some(Self { user, host: host.trim(), port, params })
+        (!host.is_empty()).then_some(Self { user, host: host.trim(), port, sips, params })
     }
 
     pub(crate) fn param(&self, name: &str) -> Option<&'a str> {
@@ -289,7 +294,24 @@ impl<'a> SipUri<'a> {
     /// Where the URI points, if its host is an address and not a name.
     pub(crate) fn addr(&self) -> Option<SocketAddr> {
         let ip: IpAddr = self.host.parse().ok()?;
-        Some(SocketAddr::new(ip, self.port.unwrap_or(5060)))
+        Some(SocketAddr::new(ip, self.port_or_usual()))
+    }
+
+    /// Its port, or the one that its transport usually has (RFC 3263 §4.2).
+    pub(crate) fn port_or_usual(&self) -> u16 {
+        self.port.unwrap_or(if self.transport() == Some(Transport::Tls) { 5061 } else { 5060 })
+    }
+
+    /// The transport that it asks for, if it is one of ours. `sips:` is TLS (RFC 3261 §26.2.2).
+    pub(crate) fn transport(&self) -> Option<Transport> {
+        let named = self.param("transport").map(str::to_ascii_lowercase);
+        match named.as_deref() {
+            _ if self.sips => Some(Transport::Tls),
+            Some("tls") => Some(Transport::Tls),
+            Some("tcp") => Some(Transport::Tcp),
+            Some("udp") => Some(Transport::Udp),
+            _ => None,
+        }
     }
 }
 

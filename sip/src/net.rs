@@ -1,32 +1,45 @@
-//! Sockets: UDP listeners, TCP listeners and connections. They carry bytes to and from the agent and know no SIP.
+//! Sockets: UDP listeners, TCP and TLS listeners and connections. They carry bytes to and from the agent and know no SIP.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::error::Error;
-use crate::stack::{Flow, Transport, TxRef};
+use crate::handshakes::Handshakes;
+use crate::stack::{Flow, PeerName, Transport, TxRef};
+use crate::tls::{self, Tls, TlsError};
 
-/// How long a TCP connection may take to open.
+/// How long a connection may take to open, with its TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection without a byte for this long is closed.
 const IDLE: Duration = Duration::from_secs(3600);
 /// Messages waiting for a slow connection; one more and it is given up.
 const QUEUE: usize = 256;
+/// Different names of TLS servers that are called while the endpoint runs.
+const NAMES: usize = 4096;
+
+/// What waits to be written: bytes, and the transaction that fails with them.
+type Queue = mpsc::Receiver<(Bytes, Option<TxRef>)>;
 
 /// What the sockets have to tell.
 #[derive(Debug)]
 pub(crate) enum NetEvent {
     Datagram { listener: usize, from: SocketAddr, bytes: Bytes },
     Accepted { listener: usize, stream: TcpStream, from: SocketAddr },
+    /// A TLS handshake of somebody who connected to us is over; `None` if it failed.
+    Shaken { handshake: u64, listener: usize, stream: Option<Box<TlsStream<TcpStream>>>, from: SocketAddr },
     Data { connection: u64, bytes: Bytes },
-    Closed { connection: u64, unsent: Vec<TxRef> },
+    Closed { connection: u64, unsent: Vec<TxRef>, why: Option<String> },
 }
 
 struct Listener {
@@ -37,16 +50,33 @@ struct Listener {
 
 struct Connection {
     listener: usize,
-    remote: SocketAddr,
     local: SocketAddr,
+    peer: Peer,
     queue: mpsc::Sender<(Bytes, Option<TxRef>)>,
+}
+
+/// Whom a connection leads to. One that was opened for another name, or in the clear, is no way to them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Peer {
+    transport: Transport,
+    remote: SocketAddr,
+    name: Option<PeerName>,
+}
+
+impl Peer {
+    fn of(flow: &Flow) -> Self {
+        Self { transport: flow.transport, remote: flow.remote, name: flow.name }
+    }
 }
 
 /// All sockets of an endpoint.
 pub(crate) struct Net {
     listeners: Vec<Listener>,
     connections: HashMap<u64, Connection>,
-    by_peer: HashMap<SocketAddr, u64>,
+    by_peer: HashMap<Peer, u64>,
+    tls: Option<Tls>,
+    handshakes: Handshakes,
+    names: Vec<ServerName<'static>>,
     max_connections: usize,
     last_connection: u64,
     external_ip: Option<IpAddr>,
@@ -62,12 +92,19 @@ impl Net {
         listen: &[(Transport, SocketAddr)],
         external_ip: Option<IpAddr>,
         max_connections: usize,
+        tls: Option<Tls>,
     ) -> Result<(Self, mpsc::Receiver<NetEvent>), Error> {
+        if tls.is_none() && listen.iter().any(|(transport, _)| *transport == Transport::Tls) {
+            return Err(TlsError::NotConfigured.into());
+        }
         let (events, receiver) = mpsc::channel(1024);
         let mut net = Self {
             listeners: Vec::new(),
             connections: HashMap::new(),
             by_peer: HashMap::new(),
+            tls,
+            handshakes: Handshakes::default(),
+            names: Vec::new(),
             max_connections,
             last_connection: 0,
             external_ip,
@@ -81,7 +118,7 @@ impl Net {
         Ok((net, receiver))
     }
 
-    async fn listen(&mut self, transport: Transport, addr: SocketAddr) -> std::io::Result<()> {
+    async fn listen(&mut self, transport: Transport, addr: SocketAddr) -> io::Result<()> {
         let index = self.listeners.len();
         let events = self.events.clone();
         let listener = match transport {
@@ -91,7 +128,7 @@ impl Net {
                 self.tasks.spawn(read_datagrams(index, Arc::clone(&socket), events));
                 Listener { transport, local, udp: Some(socket) }
             }
-            Transport::Tcp => {
+            Transport::Tcp | Transport::Tls => {
                 let socket = TcpListener::bind(addr).await?;
                 let local = socket.local_addr()?;
                 self.tasks.spawn(accept(index, socket, events));
@@ -111,13 +148,14 @@ impl Net {
     pub(crate) fn datagram_flow(&mut self, listener: usize, remote: SocketAddr) -> Option<Flow> {
         let local = self.listeners.get(listener)?.local;
         let local = self.advertised(local, remote);
-        Some(Flow { transport: Transport::Udp, remote, local, listener, connection: None })
+        Some(Flow { transport: Transport::Udp, remote, local, listener, connection: None, name: None })
     }
 
     /// The flow of a connection.
     pub(crate) fn connection_flow(&mut self, connection: u64) -> Option<Flow> {
-        let Connection { listener, remote, local, .. } = *self.connections.get(&connection)?;
-        Some(Flow { transport: Transport::Tcp, remote, local, listener, connection: Some(connection) })
+        let Connection { listener, local, peer, .. } = *self.connections.get(&connection)?;
+        let Peer { transport, remote, name } = peer;
+        Some(Flow { transport, remote, local, listener, connection: Some(connection), name })
     }
 
     /// A flow to a peer that we have not heard of yet; `None` without a listener for this transport and family.
@@ -126,7 +164,25 @@ impl Net {
         let listener = self.listeners.iter().position(fits)?;
         let local = self.listeners.get(listener)?.local;
         let local = self.advertised(local, remote);
-        Some(Flow { transport, remote, local, listener, connection: None })
+        Some(Flow { transport, remote, local, listener, connection: None, name: None })
+    }
+
+    /// What stands for the name of a TLS server.
+    pub(crate) fn name(&mut self, name: &str) -> Result<PeerName, &'static str> {
+        let name = ServerName::try_from(name.to_owned()).map_err(|_| "its host is no name for TLS")?;
+        if let Some(known) = self.names.iter().position(|known| *known == name) {
+            return Ok(PeerName(known));
+        }
+        if self.names.len() >= NAMES {
+            return Err("too many different hosts have been called over TLS; restart the endpoint");
+        }
+        self.names.push(name);
+        Ok(PeerName(self.names.len() - 1))
+    }
+
+    /// From now on, handshakes are made with these certificates. Connections that are up stay as they are.
+    pub(crate) fn set_tls(&mut self, tls: Tls) {
+        self.tls = Some(tls);
     }
 
     /// Our address as this peer should see it.
@@ -146,36 +202,82 @@ impl Net {
 
     /// Takes a connection that a peer opened. One over the limit is closed by being dropped here.
     pub(crate) fn accepted(&mut self, listener: usize, stream: TcpStream, remote: SocketAddr) {
+        let Some(transport) = self.listeners.get(listener).map(|l| l.transport) else { return };
+        let _ = stream.set_nodelay(true);
+        if transport == Transport::Tls {
+            return self.shake(listener, stream, remote);
+        }
+        self.take(listener, stream, Peer { transport, remote, name: None });
+    }
+
+    /// Begins the TLS handshake with somebody who connected to us.
+    fn shake(&mut self, listener: usize, stream: TcpStream, from: SocketAddr) {
+        let Some(Tls { server: Some(server), max_handshakes, handshake_timeout, .. }) = &self.tls else {
+            tracing::debug!("a TLS connection was turned away: there is no certificate to show");
+            return;
+        };
+        let acceptor = TlsAcceptor::from(Arc::clone(server));
+        let (events, limit) = (self.events.clone(), *handshake_timeout);
+        let handshake = self.handshakes.next();
+        let task = self.tasks.spawn(async move {
+            let stream = match tokio::time::timeout(limit, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => Some(Box::new(stream)),
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "a TLS handshake of a SIP peer failed");
+                    None
+                }
+                Err(_) => None,
+            };
+            let _ = events.send(NetEvent::Shaken { handshake, listener, stream, from }).await;
+        });
+        let evicted = self.handshakes.begin(from.ip(), task, *max_handshakes);
+        if evicted {
+            tracing::debug!(limit = max_handshakes, "too many TLS handshakes; the oldest was given up");
+        }
+    }
+
+    /// A handshake of somebody who connected to us is over.
+    pub(crate) fn shaken(
+        &mut self,
+        handshake: u64,
+        listener: usize,
+        stream: Option<Box<TlsStream<TcpStream>>>,
+        remote: SocketAddr,
+    ) {
+        self.handshakes.end(handshake);
+        if let Some(stream) = stream {
+            self.take(listener, stream, Peer { transport: Transport::Tls, remote, name: None });
+        }
+        while self.tasks.try_join_next().is_some() {}
+    }
+
+    /// An open connection of a peer's.
+    fn take(&mut self, listener: usize, stream: impl Stream, peer: Peer) {
         if self.connections.len() >= self.max_connections {
             tracing::warn!(limit = self.max_connections, "too many SIP connections; a new one was closed");
             return;
         }
         let Some(local) = self.listeners.get(listener).map(|l| l.local) else { return };
-        let local = self.advertised(local, remote);
-        let (connection, queue) = self.register(listener, remote, local);
+        let local = self.advertised(local, peer.remote);
+        let (connection, queue) = self.register(listener, local, peer);
         let events = self.events.clone();
-        self.tasks.spawn(async move { pump(connection, stream, queue, events).await });
+        self.tasks.spawn(async move { pump(connection, stream, queue, events, false).await });
     }
 
-    fn register(
-        &mut self,
-        listener: usize,
-        remote: SocketAddr,
-        local: SocketAddr,
-    ) -> (u64, mpsc::Receiver<(Bytes, Option<TxRef>)>) {
+    fn register(&mut self, listener: usize, local: SocketAddr, peer: Peer) -> (u64, Queue) {
         self.last_connection += 1;
         let (queue, receiver) = mpsc::channel(QUEUE);
-        self.connections.insert(self.last_connection, Connection { listener, remote, local, queue });
-        self.by_peer.insert(remote, self.last_connection);
+        self.connections.insert(self.last_connection, Connection { listener, local, peer, queue });
+        self.by_peer.insert(peer, self.last_connection);
         (self.last_connection, receiver)
     }
 
     /// A connection is gone.
     pub(crate) fn forget(&mut self, connection: u64) {
         if let Some(gone) = self.connections.remove(&connection)
-            && self.by_peer.get(&gone.remote) == Some(&connection)
+            && self.by_peer.get(&gone.peer) == Some(&connection)
         {
-            self.by_peer.remove(&gone.remote);
+            self.by_peer.remove(&gone.peer);
         }
         while self.tasks.try_join_next().is_some() {}
     }
@@ -200,11 +302,11 @@ impl Net {
                     tx
                 })
             }
-            Transport::Tcp => {
+            Transport::Tcp | Transport::Tls => {
                 let known = flow
                     .connection
                     .filter(|id| self.connections.contains_key(id))
-                    .or_else(|| self.by_peer.get(&flow.remote).copied());
+                    .or_else(|| self.by_peer.get(&Peer::of(flow)).copied());
                 let connection = match known {
                     Some(connection) => connection,
                     None => self.connect(flow).ok_or(tx)?,
@@ -219,19 +321,31 @@ impl Net {
         if self.connections.len() >= self.max_connections {
             return None;
         }
-        let (connection, mut queue) = self.register(flow.listener, flow.remote, flow.local);
+        let tls = match flow.transport {
+            Transport::Tls => {
+                let known = flow.name.and_then(|PeerName(i)| self.names.get(i).cloned());
+                let name = known.unwrap_or_else(|| ServerName::from(flow.remote.ip()));
+                Some((TlsConnector::from(Arc::clone(&self.tls.as_ref()?.client)), name))
+            }
+            Transport::Udp | Transport::Tcp => None,
+        };
+        let (connection, queue) = self.register(flow.listener, flow.local, Peer::of(flow));
         let (remote, events) = (flow.remote, self.events.clone());
         self.tasks.spawn(async move {
-            let opened = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(remote)).await;
-            if let Ok(Ok(stream)) = opened {
-                return pump(connection, stream, queue, events).await;
+            let opened = tokio::time::timeout(CONNECT_TIMEOUT, async {
+                let stream = TcpStream::connect(remote).await?;
+                let _ = stream.set_nodelay(true);
+                Ok(match tls {
+                    None => Opened::Tcp(stream),
+                    Some((connector, name)) => Opened::Tls(Box::new(connector.connect(name, stream).await?)),
+                })
+            });
+            match opened.await {
+                Ok(Ok(Opened::Tcp(stream))) => pump(connection, stream, queue, events, false).await,
+                Ok(Ok(Opened::Tls(stream))) => pump(connection, stream, queue, events, true).await,
+                Ok(Err(error)) => give_up(connection, queue, events, Vec::new(), Some(&error)).await,
+                Err(_) => give_up(connection, queue, events, Vec::new(), None).await,
             }
-            queue.close();
-            let mut unsent = Vec::new();
-            while let Some((_, tx)) = queue.recv().await {
-                unsent.extend(tx);
-            }
-            let _ = events.send(NetEvent::Closed { connection, unsent }).await;
         });
         Some(connection)
     }
@@ -243,43 +357,87 @@ impl Net {
     }
 }
 
-/// Reads from and writes to a connection until either side is done.
+/// A connection, encrypted or not.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for T {}
+
+/// A connection that we have opened.
+enum Opened {
+    Tcp(TcpStream),
+    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}
+
+/// Reads from and writes to a connection until either side is done. `doubtful`: until the first byte has come, what was
+/// written may not have been taken, as a TLS 1.3 server refuses a client certificate only after the handshake.
 async fn pump(
     connection: u64,
-    stream: TcpStream,
-    mut queue: mpsc::Receiver<(Bytes, Option<TxRef>)>,
+    stream: impl Stream,
+    mut queue: Queue,
     events: mpsc::Sender<NetEvent>,
+    mut doubtful: bool,
 ) {
-    let _ = stream.set_nodelay(true);
-    let (mut reader, mut writer) = stream.into_split();
+    let (mut reader, mut writer) = tokio::io::split(stream);
     let mut buffer = vec![0u8; 16 * 1024];
     let mut unsent = Vec::new();
+    let mut failure = None;
     loop {
         tokio::select! {
             message = queue.recv() => {
                 let Some((bytes, tx)) = message else { break };
-                if writer.write_all(&bytes).await.is_err() {
+                if doubtful {
                     unsent.extend(tx);
+                }
+                let written = async {
+                    writer.write_all(&bytes).await?;
+                    // TLS keeps what the socket does not take at once.
+                    writer.flush().await
+                };
+                if let Err(error) = written.await {
+                    unsent.extend(tx.filter(|_| !doubtful));
+                    failure = Some(error);
                     break;
                 }
             }
             read = tokio::time::timeout(IDLE, reader.read(&mut buffer)) => {
                 let bytes = match read {
                     Ok(Ok(n)) if n > 0 => Bytes::copy_from_slice(buffer.get(..n).unwrap_or_default()),
+                    Ok(Err(error)) => {
+                        failure = Some(error);
+                        break;
+                    }
                     _ => break,
                 };
+                if std::mem::take(&mut doubtful) {
+                    unsent.clear();
+                }
                 if events.send(NetEvent::Data { connection, bytes }).await.is_err() {
                     break;
                 }
             }
         }
     }
+    let _ = writer.shutdown().await;
+    give_up(connection, queue, events, unsent, failure.as_ref()).await;
+}
+
+/// Tells that a connection is gone, with all that could not be sent over it.
+async fn give_up(
+    connection: u64,
+    mut queue: Queue,
+    events: mpsc::Sender<NetEvent>,
+    mut unsent: Vec<TxRef>,
+    failure: Option<&io::Error>,
+) {
     queue.close();
     while let Some((_, tx)) = queue.recv().await {
         unsent.extend(tx);
     }
-    let _ = writer.shutdown().await;
-    let _ = events.send(NetEvent::Closed { connection, unsent }).await;
+    let why = failure.and_then(tls::explain);
+    if let Some(why) = &why {
+        tracing::warn!("a SIP connection over TLS failed: {why}");
+    }
+    let _ = events.send(NetEvent::Closed { connection, unsent, why }).await;
 }
 
 async fn read_datagrams(listener: usize, socket: Arc<UdpSocket>, events: mpsc::Sender<NetEvent>) {
@@ -319,7 +477,7 @@ async fn accept(listener: usize, socket: TcpListener, events: mpsc::Sender<NetEv
 }
 
 /// A UDP socket with room for a burst of calls.
-fn udp_socket(addr: SocketAddr) -> std::io::Result<UdpSocket> {
+fn udp_socket(addr: SocketAddr) -> io::Result<UdpSocket> {
     let socket = socket2::Socket::new(
         socket2::Domain::for_address(addr),
         socket2::Type::DGRAM,

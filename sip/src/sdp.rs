@@ -1,12 +1,16 @@
 //! Session descriptions: what we offer, what we answer, and what the two sides agreed on (RFC 3264, RFC 8866).
 //!
-//! One audio stream in plain RTP. Other streams of an offer are kept in the answer with port 0.
+//! One audio stream, in plain RTP or in SRTP with keys by `a=crypto` (RFC 4568). Other streams of an offer are kept in
+//! the answer with port 0.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use rand::RngCore;
 use sipx_sdp as model;
 use sipx_sdp::{Attribute, MediaDescription, SessionDescription};
+
+use crate::sdes::{Crypto, MasterKey, SrtpParams, SrtpPolicy, Terms};
 
 /// A speech codec that can be negotiated. G.722 and Opus will join it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -124,6 +128,8 @@ pub struct MediaParams {
     pub direction: Direction,
     /// How much audio the peer wants in a packet.
     pub ptime: Duration,
+    /// Keys, if RTP and RTCP are encrypted: for [`crate::rtp::MediaSession::secure`].
+    pub srtp: Option<SrtpParams>,
 }
 
 /// Why a description cannot be used.
@@ -132,9 +138,23 @@ pub enum SdpError {
     /// It is not SDP.
     #[error("the session description cannot be read: {0}")]
     Unreadable(String),
-    /// There is no audio stream in plain RTP with an address.
-    #[error("the session description has no usable audio stream; offer m=audio with RTP/AVP")]
+    /// There is no audio stream in RTP with an address.
+    #[error("the session description has no usable audio stream; offer m=audio with RTP/AVP or RTP/SAVP")]
     NoAudio,
+    /// There is nothing but SRTP, and ours is off.
+    #[error("the peer offers nothing but SRTP, which is off here; set the policy to `Optional`, or offer RTP/AVP")]
+    SrtpOff,
+    /// There is nothing but SRTP, with its keys where others can read them.
+    #[error(
+        "the peer offers SRTP with its keys over plain SIP; use SIP over TLS, or set `srtp_over_plain_sip`"
+    )]
+    SrtpOverPlainSip,
+    /// SRTP is required, and the peer has plain RTP.
+    #[error("SRTP is required, and the peer has plain RTP; switch SRTP on there, or set the policy to `Optional`")]
+    SrtpRequired,
+    /// There is SRTP with suites or parameters that we do not have.
+    #[error("no a=crypto in common; offer AES_CM_128_HMAC_SHA1_80 with one key, without MKI")]
+    NoCommonSuite,
     /// None of the codecs fits.
     #[error("no codec in common; offer PCMA or PCMU")]
     NoCommonCodec,
@@ -145,7 +165,11 @@ impl SdpError {
     pub(crate) fn warning(&self) -> (u16, &'static str) {
         match self {
             Self::Unreadable(_) => (399, "Session description cannot be read"),
-            Self::NoAudio => (304, "Media type not available: audio over RTP/AVP is needed"),
+            Self::NoAudio => (304, "Media type not available: audio over RTP/AVP or RTP/SAVP is needed"),
+            Self::SrtpOff => (302, "Incompatible transport protocol: no SRTP here, offer RTP/AVP"),
+            Self::SrtpOverPlainSip => (302, "Incompatible transport protocol: SRTP keys are taken over TLS only"),
+            Self::SrtpRequired => (302, "Incompatible transport protocol: SRTP is required, offer RTP/SAVP"),
+            Self::NoCommonSuite => (399, "No a=crypto in common: offer AES_CM_128_HMAC_SHA1_80 without MKI"),
             Self::NoCommonCodec => (305, "Incompatible media format: offer PCMA or PCMU"),
         }
     }
@@ -155,7 +179,19 @@ impl SdpError {
 #[derive(Debug, Clone)]
 pub(crate) struct Remote {
     session: SessionDescription,
-    stream: usize,
+    /// The audio streams in RTP that have an address, as they come; never empty.
+    streams: Vec<Stream>,
+}
+
+/// One audio stream of the peer.
+#[derive(Debug, Clone)]
+struct Stream {
+    /// Which `m=` it is.
+    index: usize,
+    /// `RTP/SAVP`: it is encrypted or nothing.
+    savp: bool,
+    /// What of its `a=crypto` we can do, best first. Some peers have it on `RTP/AVP` too, to say that they would.
+    crypto: Vec<Crypto>,
     addr: SocketAddr,
     rtcp: Option<SocketAddr>,
     codecs: Vec<(Codec, u8)>,
@@ -182,15 +218,124 @@ impl Remote {
     pub(crate) fn read(body: &[u8]) -> Result<Self, SdpError> {
         let text = String::from_utf8_lossy(body);
         let session = model::parse(&text).map_err(|error| SdpError::Unreadable(error.to_string()))?;
-        let (stream, media, ip) = session
+        let streams: Vec<Stream> = session
             .media
             .iter()
             .enumerate()
             .filter(|(_, m)| m.media == "audio" && !m.is_rejected())
-            .filter(|(_, m)| matches!(m.protocol.as_str(), "RTP/AVP" | "RTP/AVPF"))
-            .find_map(|(i, m)| session.address_for(m).map(|ip| (i, m, ip)))
-            .ok_or(SdpError::NoAudio)?;
+            .filter_map(|(i, m)| Stream::read(&session, i, m))
+            .collect();
+        if streams.is_empty() { Err(SdpError::NoAudio) } else { Ok(Self { session, streams }) }
+    }
 
+    /// Whether there is a stream for these terms in it with any of these codecs.
+    pub(crate) fn suits(&self, ours: &[Codec], terms: Terms) -> Result<(), SdpError> {
+        self.pick(ours, terms).map(|_| ())
+    }
+
+    /// The stream to take, how to encrypt it, and the codec.
+    #[expect(clippy::type_complexity, reason = "three parts of one choice, used twice")]
+    fn pick(
+        &self,
+        ours: &[Codec],
+        terms: Terms,
+    ) -> Result<(&Stream, Option<&Crypto>, (Codec, u8)), SdpError> {
+        let secured = self.streams.iter().filter_map(|s| Some((s, Some(s.crypto.first()?))));
+        let plain = self.streams.iter().filter(|s| !s.savp).map(|s| (s, None));
+        let secured = secured.filter(|_| terms.allows());
+        let plain = plain.filter(|_| terms.policy != SrtpPolicy::Required);
+        let mut found = false;
+        for (stream, crypto) in secured.chain(plain) {
+            found = true;
+            if let Some(codec) = stream.choose(ours) {
+                return Ok((stream, crypto, codec));
+            }
+        }
+        Err(match terms.policy {
+            _ if found => SdpError::NoCommonCodec,
+            SrtpPolicy::Off => SdpError::SrtpOff,
+            _ if !terms.permitted => SdpError::SrtpOverPlainSip,
+            _ if self.streams.iter().any(|stream| stream.savp) => SdpError::NoCommonSuite,
+            _ => SdpError::SrtpRequired,
+        })
+    }
+
+    /// What this answer makes of the session. `offered` are the keys that we offered; none for plain RTP.
+    pub(crate) fn as_answer(
+        &self,
+        local: &LocalMedia,
+        wish: Direction,
+        offered: &[Crypto],
+    ) -> Result<MediaParams, SdpError> {
+        let stream = match offered {
+            [] => self.streams.iter().find(|stream| !stream.savp).ok_or(SdpError::SrtpOff)?,
+            _ => self.streams.iter().find(|stream| stream.savp).ok_or(SdpError::SrtpRequired)?,
+        };
+        // RFC 4568 §5.1.3: an answer has the tag and the suite of one of ours, or it is none.
+        let ours = |theirs: &Crypto| {
+            offered.iter().find(|ours| (ours.tag, ours.suite) == (theirs.tag, theirs.suite)).copied()
+        };
+        let srtp = match offered {
+            [] => None,
+            _ => {
+                let agreed = stream.crypto.iter().find_map(|theirs| Some((ours(theirs)?, theirs)));
+                let (ours, theirs) = agreed.ok_or(SdpError::NoCommonSuite)?;
+                Some(SrtpParams { suite: ours.suite, local: ours.key, remote: theirs.key })
+            }
+        };
+        // The answerer's order counts (RFC 3264 §6.1), as far as we know the codecs.
+        let codec =
+            stream.codecs.iter().find(|(c, _)| local.codecs.contains(c)).ok_or(SdpError::NoCommonCodec)?;
+        Ok(stream.params(*codec, wish, srtp))
+    }
+
+    /// Our answer to this offer, and what it makes of the session. Our key stays as it is in `agreed` for as long as
+    /// theirs does; otherwise it is a fresh one.
+    pub(crate) fn answer(
+        &self,
+        local: &LocalMedia,
+        origin: Origin,
+        wish: Direction,
+        terms: Terms,
+        agreed: Option<SrtpParams>,
+        rng: &mut impl RngCore,
+    ) -> Result<(String, MediaParams), SdpError> {
+        let (stream, crypto, codec) = self.pick(&local.codecs, terms)?;
+        let srtp = crypto.map(|theirs| {
+            let kept = agreed.filter(|agreed| (agreed.suite, agreed.remote) == (theirs.suite, theirs.key));
+            let key = kept.map_or_else(|| MasterKey::random(theirs.suite, rng), |agreed| agreed.local);
+            SrtpParams { suite: theirs.suite, local: key, remote: theirs.key }
+        });
+        let params = stream.params(codec, wish, srtp);
+        let mut session = SessionDescription::new(local.ip, origin.id, origin.version);
+        for (i, offered) in self.session.media.iter().enumerate() {
+            if i == stream.index {
+                let mut media = audio(local, &[codec], stream.dtmf, stream.comfort_noise, params.direction);
+                media.protocol.clone_from(&offered.protocol);
+                if let (Some(theirs), Some(srtp)) = (crypto, srtp) {
+                    let ours = Crypto { key: srtp.local, ..*theirs };
+                    media.attributes.push(Attribute::valued("crypto", ours.to_value()));
+                }
+                session.media.push(media);
+            } else {
+                let mut refused = MediaDescription::audio(0, offered.formats.clone());
+                refused.media.clone_from(&offered.media);
+                refused.protocol.clone_from(&offered.protocol);
+                session.media.push(refused);
+            }
+        }
+        Ok((session.to_string_sdp(), params))
+    }
+}
+
+impl Stream {
+    fn read(session: &SessionDescription, index: usize, media: &MediaDescription) -> Option<Self> {
+        let savp = match media.protocol.as_str() {
+            "RTP/AVP" | "RTP/AVPF" => false,
+            "RTP/SAVP" | "RTP/SAVPF" => true,
+            _ => return None,
+        };
+        let ip = session.address_for(media)?;
         let mut codecs: Vec<(Codec, u8)> = Vec::new();
         let (mut dtmf, mut comfort_noise) = (None, None);
         for format in &media.formats {
@@ -226,8 +371,11 @@ impl Remote {
             .and_then(|v| v.trim().parse::<u64>().ok())
             .filter(|ms| (10..=60).contains(ms) && ms % 10 == 0)
             .unwrap_or(20);
-        Ok(Self {
-            stream,
+        let crypto = media.attributes.iter().filter(|a| a.name == "crypto");
+        Some(Self {
+            index,
+            savp,
+            crypto: crypto.filter_map(|a| Crypto::parse(a.value.as_deref()?)).collect(),
             addr,
             rtcp: rtcp_addr(media, addr),
             codecs,
@@ -236,20 +384,14 @@ impl Remote {
             sends: direction.sends(),
             receives: direction.receives() && !ip.is_unspecified(),
             ptime: Duration::from_millis(ptime),
-            session,
         })
-    }
-
-    /// Whether any of these codecs is in it.
-    pub(crate) fn has_any(&self, ours: &[Codec]) -> bool {
-        self.choose(ours).is_some()
     }
 
     fn choose(&self, ours: &[Codec]) -> Option<(Codec, u8)> {
         ours.iter().find_map(|codec| self.codecs.iter().find(|(theirs, _)| theirs == codec)).copied()
     }
 
-    fn params(&self, codec: (Codec, u8), wish: Direction) -> MediaParams {
+    fn params(&self, codec: (Codec, u8), wish: Direction, srtp: Option<SrtpParams>) -> MediaParams {
         MediaParams {
             remote: self.addr,
             remote_rtcp: self.rtcp,
@@ -259,49 +401,19 @@ impl Remote {
             comfort_noise_payload_type: self.comfort_noise,
             direction: Direction::new(wish.sends() && self.receives, wish.receives() && self.sends),
             ptime: self.ptime,
+            srtp,
         }
-    }
-
-    /// What this answer to our offer makes of the session.
-    pub(crate) fn as_answer(&self, local: &LocalMedia, wish: Direction) -> Result<MediaParams, SdpError> {
-        // The answerer's order counts (RFC 3264 §6.1), as far as we know the codecs.
-        let codec =
-            self.codecs.iter().find(|(c, _)| local.codecs.contains(c)).ok_or(SdpError::NoCommonCodec)?;
-        Ok(self.params(*codec, wish))
-    }
-
-    /// Our answer to this offer, and what it makes of the session.
-    pub(crate) fn answer(
-        &self,
-        local: &LocalMedia,
-        origin: Origin,
-        wish: Direction,
-    ) -> Result<(String, MediaParams), SdpError> {
-        let codec = self.choose(&local.codecs).ok_or(SdpError::NoCommonCodec)?;
-        let params = self.params(codec, wish);
-        let mut session = SessionDescription::new(local.ip, origin.id, origin.version);
-        for (i, offered) in self.session.media.iter().enumerate() {
-            if i == self.stream {
-                let mut media = audio(local, &[codec], self.dtmf, self.comfort_noise, params.direction);
-                media.protocol.clone_from(&offered.protocol);
-                session.media.push(media);
-            } else {
-                let mut refused = MediaDescription::audio(0, offered.formats.clone());
-                refused.media.clone_from(&offered.media);
-                refused.protocol.clone_from(&offered.protocol);
-                session.media.push(refused);
-            }
-        }
-        Ok((session.to_string_sdp(), params))
     }
 }
 
-/// Our offer: the agreed payload types first if there is an agreement, then all else that we can.
+/// Our offer: the agreed payload types first if there is an agreement, then all else that we can. In SRTP if there are
+/// keys for it.
 pub(crate) fn offer(
     local: &LocalMedia,
     origin: Origin,
     wish: Direction,
     agreed: Option<&MediaParams>,
+    keys: &[Crypto],
 ) -> String {
     let mut codecs: Vec<(Codec, u8)> = agreed.iter().map(|a| (a.codec, a.payload_type)).collect();
     for &codec in &local.codecs {
@@ -312,7 +424,12 @@ pub(crate) fn offer(
     let dtmf = agreed.and_then(|a| a.dtmf_payload_type).unwrap_or(DTMF_PAYLOAD_TYPE);
     let noise = agreed.and_then(|a| a.comfort_noise_payload_type).unwrap_or(COMFORT_NOISE_PAYLOAD_TYPE);
     let mut session = SessionDescription::new(local.ip, origin.id, origin.version);
-    session.media.push(audio(local, &codecs, Some(dtmf), Some(noise), wish));
+    let mut media = audio(local, &codecs, Some(dtmf), Some(noise), wish);
+    if !keys.is_empty() {
+        "RTP/SAVP".clone_into(&mut media.protocol);
+        media.attributes.extend(keys.iter().map(|key| Attribute::valued("crypto", key.to_value())));
+    }
+    session.media.push(media);
     session.to_string_sdp()
 }
 
@@ -360,10 +477,31 @@ fn rtcp_addr(media: &MediaDescription, rtp: SocketAddr) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
 
     use super::*;
 
     const ORIGIN: Origin = Origin { id: 1, version: 1 };
+    const KEY: &str = "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj";
+
+    fn terms(policy: SrtpPolicy) -> Terms {
+        Terms { policy, permitted: true }
+    }
+
+    /// Our answer with SRTP off.
+    fn plainly(remote: &Remote, wish: Direction) -> Result<(String, MediaParams), SdpError> {
+        securely(remote, wish, terms(SrtpPolicy::Off), None)
+    }
+
+    fn securely(
+        remote: &Remote,
+        wish: Direction,
+        terms: Terms,
+        agreed: Option<SrtpParams>,
+    ) -> Result<(String, MediaParams), SdpError> {
+        remote.answer(&local(), ORIGIN, wish, terms, agreed, &mut StdRng::seed_from_u64(1))
+    }
 
     fn local() -> LocalMedia {
         LocalMedia { ip: "192.0.2.1".parse().expect("an address"), port: 40000, codecs: Codec::ALL.to_vec() }
@@ -375,7 +513,7 @@ mod tests {
 
     fn answer(media: &str) -> (String, MediaParams) {
         let remote = Remote::read(sdp(media).as_bytes()).expect("usable SDP");
-        remote.answer(&local(), ORIGIN, Direction::SendRecv).expect("an answer")
+        plainly(&remote, Direction::SendRecv).expect("an answer")
     }
 
     #[test]
@@ -407,7 +545,7 @@ mod tests {
             let remote = Remote::read(sdp(&format!("m=audio 5000 RTP/AVP 0\r\na={offered}\r\n")).as_bytes())
                 .expect("usable SDP");
             for (wish, wanted) in [(Direction::SendRecv, plain), (Direction::SendOnly, holding)] {
-                let (_, params) = remote.answer(&local(), ORIGIN, wish).expect("an answer");
+                let (_, params) = plainly(&remote, wish).expect("an answer");
                 assert_eq!(params.direction, wanted, "{offered} with our wish {wish:?}");
             }
         }
@@ -433,7 +571,7 @@ mod tests {
         assert_eq!(read("m=video 6000 RTP/AVP 31\r\n").map(|_| ()), Err(SdpError::NoAudio));
         assert_eq!(read("m=audio 0 RTP/AVP 0\r\n").map(|_| ()), Err(SdpError::NoAudio));
         let g729 = read("m=audio 6000 RTP/AVP 18\r\n").expect("usable SDP");
-        assert!(!g729.has_any(&Codec::ALL));
+        assert_eq!(g729.suits(&Codec::ALL, terms(SrtpPolicy::Off)), Err(SdpError::NoCommonCodec));
         assert!(matches!(Remote::read(b"hello"), Err(SdpError::Unreadable(_))));
     }
 
@@ -442,9 +580,125 @@ mod tests {
         let (_, params) = answer(
             "m=audio 5000 RTP/AVP 97 98\r\na=rtpmap:97 PCMU/8000\r\na=rtpmap:98 telephone-event/8000\r\n",
         );
-        let text = offer(&local(), ORIGIN, Direction::SendOnly, Some(&params));
+        let text = offer(&local(), ORIGIN, Direction::SendOnly, Some(&params), &[]);
         assert!(text.contains("m=audio 40000 RTP/AVP 97 8 13 98\r\n"), "{text}");
         assert!(text.contains("a=sendonly"), "{text}");
+    }
+
+    /// An audio stream with one `a=crypto`.
+    fn secured(protocol: &str, crypto: &str) -> String {
+        format!("m=audio 5000 {protocol} 8\r\na=crypto:{crypto}\r\n")
+    }
+
+    #[test]
+    fn an_offer_of_srtp_is_answered_with_its_tag_and_a_key_of_our_own() {
+        let offered = secured("RTP/SAVP", &format!("7 AES_CM_128_HMAC_SHA1_32 inline:{KEY}|2^31"));
+        let remote = Remote::read(sdp(&offered).as_bytes()).expect("usable SDP");
+        for policy in [SrtpPolicy::Optional, SrtpPolicy::Required] {
+            let (text, params) =
+                securely(&remote, Direction::SendRecv, terms(policy), None).expect("an answer");
+            let srtp = params.srtp.expect("keys");
+            assert_ne!(srtp.local, srtp.remote);
+            assert!(text.contains("m=audio 40000 RTP/SAVP 8\r\n"), "{text}");
+            assert!(text.contains("a=crypto:7 AES_CM_128_HMAC_SHA1_32 inline:"), "{text}");
+            assert!(!text.contains(KEY), "{text}");
+            let (same, kept) =
+                securely(&remote, Direction::SendRecv, terms(policy), params.srtp).expect("an answer");
+            assert_eq!((same, kept.srtp), (text, params.srtp), "their key has not changed, nor has ours");
+        }
+    }
+
+    #[test]
+    fn a_new_key_of_theirs_brings_a_new_one_of_ours() {
+        let read = |key: &str| {
+            let offered = secured("RTP/SAVP", &format!("1 AES_CM_128_HMAC_SHA1_80 inline:{key}"));
+            Remote::read(sdp(&offered).as_bytes()).expect("usable SDP")
+        };
+        let (wish, terms) = (Direction::SendRecv, terms(SrtpPolicy::Required));
+        let mut rng = StdRng::seed_from_u64(7);
+        let mut answer = |remote: &Remote, agreed| {
+            let answer = remote.answer(&local(), ORIGIN, wish, terms, agreed, &mut rng);
+            answer.expect("an answer").1.srtp.expect("keys")
+        };
+        let before = answer(&read(KEY), None);
+        let after = answer(&read(&KEY.replace('d', "e")), Some(before));
+        assert!(after.remote != before.remote && after.local != before.local);
+    }
+
+    #[test]
+    fn what_is_no_srtp_for_us_is_refused_by_name() {
+        let good = format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}");
+        let read = |media: &str| Remote::read(sdp(media).as_bytes()).expect("usable SDP");
+        let refused = |media: &str, policy, permitted| {
+            read(media).suits(&Codec::ALL, Terms { policy, permitted }).expect_err("refused")
+        };
+        let (off, optional, required) = (SrtpPolicy::Off, SrtpPolicy::Optional, SrtpPolicy::Required);
+        let savp = secured("RTP/SAVP", &good);
+        assert_eq!(refused(&savp, off, true), SdpError::SrtpOff);
+        assert_eq!(refused(&savp, optional, false), SdpError::SrtpOverPlainSip);
+        assert_eq!(refused(&savp, required, false), SdpError::SrtpOverPlainSip);
+        assert_eq!(refused("m=audio 5000 RTP/AVP 8\r\n", required, true), SdpError::SrtpRequired);
+        let unknown = secured("RTP/SAVP", &format!("1 F8_128_HMAC_SHA1_80 inline:{KEY}"));
+        assert_eq!(refused(&unknown, optional, true), SdpError::NoCommonSuite);
+        let g729 = savp.replace("SAVP 8", "SAVP 18");
+        assert_eq!(refused(&g729, optional, true), SdpError::NoCommonCodec);
+    }
+
+    #[test]
+    fn of_a_plain_and_a_secured_stream_the_policy_decides() {
+        let good = format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}");
+        let both = format!("m=audio 6000 RTP/AVP 8\r\n{}", secured("RTP/SAVP", &good));
+        let remote = Remote::read(sdp(&both).as_bytes()).expect("usable SDP");
+        for (policy, lines) in [
+            (SrtpPolicy::Off, ["m=audio 40000 RTP/AVP 8", "m=audio 0 RTP/SAVP 8"]),
+            (SrtpPolicy::Optional, ["m=audio 0 RTP/AVP 8", "m=audio 40000 RTP/SAVP 8"]),
+        ] {
+            let (text, params) =
+                securely(&remote, Direction::SendRecv, terms(policy), None).expect("an answer");
+            let found: Vec<_> = text.lines().filter(|line| line.starts_with("m=")).collect();
+            assert_eq!(found, lines, "{policy:?}");
+            assert_eq!(params.srtp.is_some(), policy != SrtpPolicy::Off);
+        }
+    }
+
+    #[test]
+    fn plain_rtp_that_offers_keys_is_encrypted_where_we_may() {
+        let offered = secured("RTP/AVP", &format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}"));
+        let remote = Remote::read(sdp(&offered).as_bytes()).expect("usable SDP");
+        let answer = |terms| securely(&remote, Direction::SendRecv, terms, None).expect("an answer");
+        let (text, params) = answer(terms(SrtpPolicy::Optional));
+        assert!(text.contains("RTP/AVP 8\r\n") && text.contains("a=crypto:1 "), "{text}");
+        assert!(params.srtp.is_some());
+        let (text, params) = answer(Terms { policy: SrtpPolicy::Optional, permitted: false });
+        assert!(!text.contains("crypto") && params.srtp.is_none(), "{text}");
+    }
+
+    #[test]
+    fn an_answer_has_to_take_one_of_the_keys_that_we_offered() {
+        let keys = Crypto::all(&mut StdRng::seed_from_u64(3));
+        let text = offer(&local(), ORIGIN, Direction::SendRecv, None, &keys);
+        assert_eq!(text.matches("a=crypto:").count(), keys.len(), "{text}");
+        let answered = |media: &str| {
+            let answer = Remote::read(sdp(media).as_bytes()).expect("usable SDP");
+            answer.as_answer(&local(), Direction::SendRecv, &keys)
+        };
+        let good = format!("4 AES_CM_128_HMAC_SHA1_80 inline:{KEY}");
+        let srtp = answered(&secured("RTP/SAVP", &good)).expect("an answer").srtp.expect("keys");
+        assert_eq!((srtp.suite, srtp.local), (keys[3].suite, keys[3].key));
+        let renamed = format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}");
+        for (why, media, error) in [
+            ("the tag of another suite", secured("RTP/SAVP", &renamed), SdpError::NoCommonSuite),
+            ("no key", "m=audio 5000 RTP/SAVP 8\r\n".to_owned(), SdpError::NoCommonSuite),
+            ("plain RTP", secured("RTP/AVP", &good), SdpError::SrtpRequired),
+        ] {
+            assert_eq!(answered(&media), Err(error), "{why}");
+        }
+        let plain = Remote::read(sdp(&secured("RTP/SAVP", &good)).as_bytes()).expect("usable SDP");
+        assert_eq!(
+            plain.as_answer(&local(), Direction::SendRecv, &[]),
+            Err(SdpError::SrtpOff),
+            "SRTP for a plain offer"
+        );
     }
 
     proptest! {
@@ -455,13 +709,19 @@ mod tests {
 
         #[test]
         fn arbitrary_lines_never_panic_the_reader_or_the_answer(
-            lines in prop::collection::vec("[votcma]=[ -~]{0,40}|m=audio [0-9]{1,6} RTP/AVP( [0-9]{1,4}){0,4}|a=rtpmap:[0-9]{1,3} [a-zA-Z]{1,5}/[0-9]{1,6}", 0..12),
+            lines in prop::collection::vec("[votcma]=[ -~]{0,40}|m=audio [0-9]{1,6} RTP/S?AVPF?( [0-9]{1,4}){0,4}|a=rtpmap:[0-9]{1,3} [a-zA-Z]{1,5}/[0-9]{1,6}|a=crypto:[0-9]{1,3} AES_CM_128_HMAC_SHA1_(80|32) inline:([A-Za-z0-9+/]{40}|[ -~]{0,44})([|][0-9^:]{0,5})?", 0..12),
         ) {
             let text = sdp(&lines.join("\r\n"));
+            let keys = Crypto::all(&mut StdRng::seed_from_u64(1));
             if let Ok(remote) = Remote::read(text.as_bytes()) {
-                let _ = remote.as_answer(&local(), Direction::SendRecv);
-                if let Ok((answer, _)) = remote.answer(&local(), ORIGIN, Direction::SendRecv) {
-                    prop_assert!(Remote::read(answer.as_bytes()).is_ok(), "our own answer is readable");
+                for policy in [SrtpPolicy::Off, SrtpPolicy::Optional, SrtpPolicy::Required] {
+                    let _ = remote.as_answer(&local(), Direction::SendRecv, &keys);
+                    let _ = remote.as_answer(&local(), Direction::SendRecv, &[]);
+                    if let Ok((answer, params)) = securely(&remote, Direction::SendRecv, terms(policy), None) {
+                        prop_assert!(Remote::read(answer.as_bytes()).is_ok(), "our own answer is readable");
+                        prop_assert_eq!(params.srtp.is_some(), answer.contains("a=crypto:"));
+                        prop_assert!(params.srtp.is_some() || policy != SrtpPolicy::Required);
+                    }
                 }
             }
         }

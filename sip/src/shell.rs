@@ -16,7 +16,9 @@ use crate::error::Error;
 use crate::message::SipUri;
 use crate::net::{Net, NetEvent};
 use crate::registrar::{Binding, RegistrarEvent};
+use crate::sdes::SrtpPolicy;
 use crate::stack::{Flow, SipxStack, Transport, Wire};
+use crate::tls::Tls;
 
 /// Events that wait to be read by the owner of a call; more are dropped with a warning.
 pub(crate) const EVENTS: usize = 256;
@@ -30,6 +32,8 @@ pub(crate) enum ToShell {
         call: u64,
         dial: Box<Dial>,
         way: Way,
+        /// The endpoint's, if it is none of its own.
+        srtp: Option<SrtpPolicy>,
         events: mpsc::Sender<CallEvent>,
         started: oneshot::Sender<Result<(), Error>>,
     },
@@ -48,6 +52,11 @@ pub(crate) enum ToShell {
         bindings: Vec<Binding>,
         done: oneshot::Sender<()>,
     },
+    /// Other certificates for handshakes from now on.
+    Tls {
+        tls: Box<Tls>,
+        done: oneshot::Sender<()>,
+    },
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -56,6 +65,8 @@ pub(crate) enum Way {
     Address {
         remote: SocketAddr,
         transport: Transport,
+        /// Whom its certificate has to name, if not the address.
+        name: Option<String>,
     },
     /// Where this account has registered, or this contact of it.
     Seat {
@@ -93,8 +104,12 @@ impl Shell {
                 },
                 message = app.recv() => match message {
                     Some(ToShell::Command(command)) => self.agent.command(clock::now(), command),
-                    Some(ToShell::Dial { call, dial, way, events, started }) => {
-                        let _ = started.send(self.dial(call, *dial, way, events));
+                    Some(ToShell::Dial { call, dial, way, srtp, events, started }) => {
+                        let _ = started.send(self.dial(call, *dial, way, srtp, events));
+                    }
+                    Some(ToShell::Tls { tls, done }) => {
+                        self.net.set_tls(*tls);
+                        let _ = done.send(());
                     }
                     Some(ToShell::Register { id, register, way, state, started }) => {
                         let _ = started.send(self.register(id, *register, way, state));
@@ -136,16 +151,19 @@ impl Shell {
                 }
             }
             NetEvent::Accepted { listener, stream, from } => self.net.accepted(listener, stream, from),
+            NetEvent::Shaken { handshake, listener, stream, from } => {
+                self.net.shaken(handshake, listener, stream, from);
+            }
             NetEvent::Data { connection, bytes } => {
                 if let Some(flow) = self.net.connection_flow(connection) {
                     self.agent.stream(now, &bytes, flow);
                 }
             }
-            NetEvent::Closed { connection, unsent } => {
+            NetEvent::Closed { connection, unsent, why } => {
                 self.net.forget(connection);
                 self.agent.closed(connection);
                 for tx in unsent {
-                    self.agent.unsendable(now, tx);
+                    self.agent.unsendable(now, tx, why.as_deref());
                 }
             }
         }
@@ -156,10 +174,13 @@ impl Shell {
         call: u64,
         dial: Dial,
         way: Way,
+        srtp: Option<SrtpPolicy>,
         events: mpsc::Sender<CallEvent>,
     ) -> Result<(), Error> {
         let (contact, flow) = match way {
-            Way::Address { remote, transport } => (None, self.flow_to(transport, remote, &dial.target)?),
+            Way::Address { remote, transport, name } => {
+                (None, self.flow_to(transport, remote, name.as_deref(), &dial.target)?)
+            }
             Way::Seat { user, contact } => {
                 let found = self.agent.locate(clock::now(), &user, contact.as_deref());
                 let (contact, flow) = found.ok_or(Error::NotRegistered { user })?;
@@ -169,9 +190,13 @@ impl Shell {
         };
         let most = match flow.transport {
             Transport::Udp => custom::MAX_DATAGRAM,
-            Transport::Tcp => custom::MAX_STREAM,
+            Transport::Tcp | Transport::Tls => custom::MAX_STREAM,
         };
         custom::check(&dial.headers, most)?;
+        let srtp = srtp.unwrap_or(self.agent.srtp_policy());
+        if srtp == SrtpPolicy::Required && !self.agent.permits_srtp(&flow) {
+            return Err(Error::SrtpNeedsTls { uri: dial.target });
+        }
         self.calls.insert(call, events);
         let Dial { target, from, display, headers, local, ring_timeout } = dial;
         let dial = Box::new(OutgoingRequest {
@@ -182,6 +207,7 @@ impl Shell {
             display,
             headers,
             local,
+            srtp,
             ring_timeout,
             flow,
         });
@@ -198,7 +224,9 @@ impl Shell {
     ) -> Result<(), Error> {
         let Register { registrar, aor, expires } = register;
         let flow = match way {
-            Way::Address { remote, transport } => self.flow_to(transport, remote, &registrar)?,
+            Way::Address { remote, transport, name } => {
+                self.flow_to(transport, remote, name.as_deref(), &registrar)?
+            }
             Way::Seat { user, .. } => return Err(Error::NotRegistered { user }),
         };
         self.upstreams.insert(id, state);
@@ -207,19 +235,26 @@ impl Shell {
         Ok(())
     }
 
-    fn flow_to(&mut self, transport: Transport, remote: SocketAddr, uri: &str) -> Result<Flow, Error> {
-        self.net.flow_to(transport, remote).ok_or_else(|| Error::Target {
-            uri: uri.to_owned(),
-            reason: format!("there is no {transport} listener for its address family"),
-        })
+    fn flow_to(
+        &mut self,
+        transport: Transport,
+        remote: SocketAddr,
+        name: Option<&str>,
+        uri: &str,
+    ) -> Result<Flow, Error> {
+        let bad = |reason: String| Error::Target { uri: uri.to_owned(), reason };
+        let flow = self.net.flow_to(transport, remote);
+        let flow = flow.ok_or_else(|| bad(format!("there is no {transport} listener for its address family")))?;
+        let name = name.map(|name| self.net.name(name)).transpose();
+        Ok(Flow { name: name.map_err(|reason| bad(reason.to_owned()))?, ..flow })
     }
 
-    /// A seat on TCP whose connection is gone is called where its contact says, if that is where it was.
+    /// A seat on a stream whose connection is gone is called where its contact says, if that is where it was.
     fn alive(&self, flow: Flow, contact: &str) -> Flow {
         let open = flow.connection.is_some_and(|id| self.net.is_open(id));
         let said = SipUri::parse(contact).and_then(|uri| uri.addr());
         match said {
-            Some(said) if flow.transport == Transport::Tcp && !open && said.ip() == flow.remote.ip() => {
+            Some(said) if flow.transport.is_stream() && !open && said.ip() == flow.remote.ip() => {
                 Flow { remote: said, connection: None, ..flow }
             }
             _ => flow,
@@ -243,7 +278,7 @@ impl Shell {
             match output {
                 Output::Wire(Wire::Send { flow, bytes, tx }) => {
                     if let Err(Some(tx)) = self.net.send(&flow, bytes, tx).await {
-                        self.agent.unsendable(clock::now(), tx);
+                        self.agent.unsendable(clock::now(), tx, None);
                     }
                 }
                 Output::Wire(Wire::Close { connection }) => {
@@ -284,9 +319,8 @@ impl Shell {
         let Some(shell) = self.to_self.upgrade() else { return };
         self.calls.insert(call, events_tx);
         let handle = Handle { call, shell, events, over: false };
-        if let Err(error) =
-            self.incoming.try_send(IncomingCall { key: CallKey(call), handle: Some(handle), incoming })
-        {
+        let waiting = IncomingCall { key: CallKey(call), handle: Some(handle), incoming, srtp: None };
+        if let Err(error) = self.incoming.try_send(waiting) {
             let mut refused = error.into_inner();
             // Not the 480 of a call that the application dropped.
             if let Some(handle) = &mut refused.handle {

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use crate::message::{Headers, Method, NameAddr, Reply, Request, SipUri};
-use crate::sdp::{Direction, LocalMedia, MediaParams, Origin, Remote};
+use bytes::Bytes;
+
+use crate::message::{self, Headers, Method, NameAddr, Reply, Request, SipUri};
+use crate::sdes::{Crypto, SrtpPolicy, Terms};
+use crate::sdp::{Direction, LocalMedia, MediaParams, Origin, Remote, SdpError};
 use crate::stack::{ClientTx, Flow, ServerTx, Transport};
 
 pub(super) struct Call {
@@ -12,6 +15,9 @@ pub(super) struct Call {
     pub(super) local: Option<LocalMedia>,
     pub(super) origin: Origin,
     pub(super) media: Option<MediaParams>,
+    pub(super) srtp: SrtpPolicy,
+    /// The keys in our last offer, until it is answered.
+    pub(super) offered: Vec<Crypto>,
     /// The direction that we want: `SendOnly` while we hold the peer.
     pub(super) wish: Direction,
     pub(super) timer: Option<SessionTimer>,
@@ -39,6 +45,21 @@ pub(super) struct Call {
     pub(super) told_last: bool,
     /// The call no longer counts.
     pub(super) released: bool,
+}
+
+impl Call {
+    /// What the answer in a message makes of the session, after an offer of ours.
+    pub(super) fn answered(&self, headers: &Headers, body: &Bytes) -> Result<MediaParams, SdpError> {
+        let body = message::body_of(headers, body, "application/sdp").ok_or(SdpError::NoAudio)?;
+        let local = self.local.as_ref().ok_or(SdpError::NoAudio)?;
+        Remote::read(&body)?.as_answer(local, self.wish, &self.offered)
+    }
+
+    /// What may be agreed on about SRTP; `over_plain`: also without TLS.
+    pub(super) fn terms(&self, over_plain: bool) -> Terms {
+        let permitted = over_plain || self.dialog.flow.transport == Transport::Tls;
+        Terms { policy: self.srtp, permitted }
+    }
 }
 
 pub(super) enum Phase {
@@ -180,9 +201,28 @@ pub(super) struct Dialog {
     pub(super) flow: Flow,
     /// Everything goes there, whatever the target says: the peer is a seat that may be behind NAT.
     pub(super) pinned: bool,
+    /// It was made with a `sips:` URI, and so is our `Contact` (RFC 5630 §5.1.1).
+    pub(super) sips: bool,
+}
+
+/// Our `Contact` on a flow.
+pub(super) fn contact(flow: &Flow, sips: bool) -> String {
+    let transport = match flow.transport {
+        Transport::Udp => "",
+        Transport::Tcp => ";transport=tcp",
+        Transport::Tls if sips => "",
+        Transport::Tls => ";transport=tls",
+    };
+    let scheme = if sips { "sips" } else { "sip" };
+    format!("<{scheme}:nightline@{}{transport}>", flow.local)
 }
 
 impl Dialog {
+    /// Our `Contact` in it.
+    pub(super) fn contact(&self) -> String {
+        contact(&self.flow, self.sips)
+    }
+
     /// A request in this dialog, with the next CSeq.
     pub(super) fn request(&mut self, method: Method) -> Request {
         self.local_cseq += 1;
@@ -219,8 +259,8 @@ impl Dialog {
     /// that the dialog was made on.
     pub(super) fn flow(&self, listeners: &[(Transport, std::net::SocketAddr)]) -> Flow {
         let target = SipUri::parse(&self.target).and_then(|uri| uri.addr());
-        // A seat on TCP that is not behind NAT can be reached anew where it says, once its connection is gone.
-        let here = self.flow.transport == Transport::Tcp
+        // A seat on a stream that is not behind NAT can be reached anew where it says, once its connection is gone.
+        let here = self.flow.transport.is_stream()
             && target.is_some_and(|target| target.ip() == self.flow.remote.ip());
         if self.pinned && self.routes.is_empty() && !here {
             return self.flow;
@@ -231,12 +271,12 @@ impl Dialog {
         if addr.is_ipv4() != self.flow.remote.is_ipv4() || addr.ip().is_unspecified() {
             return self.flow;
         }
-        let transport = match uri.param("transport") {
-            Some(name) if name.eq_ignore_ascii_case("tcp") => Transport::Tcp,
-            Some(name) if name.eq_ignore_ascii_case("udp") => Transport::Udp,
-            // Many peers leave it out of a Contact sent over TCP.
-            _ => self.flow.transport,
-        };
+        // Many peers leave it out of a Contact sent over a stream.
+        let transport = uri.transport().unwrap_or(self.flow.transport);
+        if self.flow.transport == Transport::Tls && transport != Transport::Tls {
+            // What began over TLS stays there: keys may be in it.
+            return self.flow;
+        }
         if transport == self.flow.transport {
             return Flow { remote: addr, ..self.flow };
         }
@@ -246,7 +286,7 @@ impl Dialog {
             Some((listener, local)) => {
                 let mut ours = self.flow.local;
                 ours.set_port(local.port());
-                Flow { transport, remote: addr, local: ours, listener, connection: None }
+                Flow { transport, remote: addr, local: ours, listener, connection: None, name: None }
             }
             None => self.flow,
         }

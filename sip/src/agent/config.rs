@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use crate::challenge::Credentials;
 use crate::registrar::{Account, RegistrarConfig};
+use crate::sdes::SrtpPolicy;
 use crate::stack::Transport;
+use crate::tls::TlsConfig;
 
 /// How an endpoint is set up.
 #[derive(Debug, Clone)]
@@ -22,7 +24,7 @@ pub struct EndpointConfig {
     pub session_expires: Duration,
     /// Most calls at a time, both ways; an INVITE over it gets 503 with `Retry-After`.
     pub max_calls: usize,
-    /// Most TCP connections at a time; one over it is closed at once.
+    /// Most TCP and TLS connections at a time; one over it is closed at once.
     pub max_connections: usize,
     /// Whether a peer may ask us to call somebody else (REFER); the application still decides each time.
     pub refer_allowed: bool,
@@ -34,6 +36,14 @@ pub struct EndpointConfig {
     pub registrar: RegistrarConfig,
     /// Who we are where a peer asks (401, 407): for calls that we make, and for `Endpoint::register`.
     pub credentials: Vec<Credentials>,
+    /// SIP over TLS: needed to listen on [`Transport::Tls`].
+    pub tls: Option<TlsConfig>,
+    /// Whether media is encrypted, for calls that do not say it themselves ([`crate::Endpoint::with_srtp`],
+    /// [`crate::IncomingCall::set_srtp`]).
+    pub srtp: SrtpPolicy,
+    /// Takes and offers the keys of SRTP over UDP and TCP too, where everybody on the way can read them. RFC 4568 §7.1
+    /// forbids it; some exchanges know no other way.
+    pub srtp_over_plain_sip: bool,
 }
 
 impl Default for EndpointConfig {
@@ -51,6 +61,9 @@ impl Default for EndpointConfig {
             accounts: Vec::new(),
             registrar: RegistrarConfig::default(),
             credentials: Vec::new(),
+            tls: None,
+            srtp: SrtpPolicy::Off,
+            srtp_over_plain_sip: false,
         }
     }
 }

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 
 use super::call::{Call, Dialog, Goodbye, Phase, Ringing, SessionTimer, TimerOffer, Unacked};
+use super::outgoing::is_sips;
 use super::{Agent, CallEvent, EndReason, GIVE_UP, Incoming, Output, SUPPORTED, T1, T2, TimerKind, sdp_body};
 use crate::message::{self, ALLOW, NameAddr, Reply, Request};
+use crate::sdes::{Crypto, SrtpPolicy, Terms};
 use crate::sdp::{Codec, Direction, LocalMedia, Origin, Remote, SdpError};
-use crate::stack::{Flow, ServerTx, Stack};
+use crate::stack::{Flow, ServerTx, Stack, Transport};
 
 /// A provisional response every minute.
 const STILL_RINGING: Duration = Duration::from_secs(60);
@@ -31,8 +33,9 @@ impl<S: Stack> Agent<S> {
         if headers.get("Accept").is_some() && !headers.list("Accept").any(accepts) {
             return self.answer_with(now, tx, Reply::new(406).header("Accept", "application/sdp"));
         }
+        let terms = Terms { policy: self.config.srtp, permitted: self.permits_srtp(&flow) };
         let offer = match sdp_body(headers, &request.body) {
-            Ok(Some(body)) => match read_offer(&body) {
+            Ok(Some(body)) => match read_offer(&body, terms) {
                 Ok(offer) => Some(offer),
                 Err(error) => return self.answer_with(now, tx, not_acceptable(&error, &flow)),
             },
@@ -61,6 +64,7 @@ impl<S: Stack> Agent<S> {
             remote_cseq: message::cseq(headers).map(|(number, _)| number),
             flow,
             pinned: self.registrar.as_ref().is_some_and(|registrar| registrar.is_seat(&flow)),
+            sips: is_sips(&request.uri) && flow.transport == Transport::Tls,
         };
         dialog.retarget(headers);
         let incoming = Box::new(Incoming {
@@ -93,6 +97,8 @@ impl<S: Stack> Agent<S> {
             local: None,
             origin: Origin { id: self.rng.random_range(1..u64::from(u32::MAX)), version: 1 },
             media: None,
+            srtp: self.config.srtp,
+            offered: Vec::new(),
             wish: Direction::SendRecv,
             timer: None,
             peer_min_se: Duration::ZERO,
@@ -148,7 +154,7 @@ impl<S: Stack> Agent<S> {
         let Phase::Incoming(ringing) = &call.phase else { return };
         let mut reply = Reply::new(180)
             .tag(&call.dialog.local_tag)
-            .header("Contact", Self::contact(&call.dialog.flow))
+            .header("Contact", call.dialog.contact())
             .header("Allow", ALLOW);
         if let Some((rseq, _)) = ringing.unpracked {
             reply = reply.header("Require", "100rel").header("RSeq", rseq.to_string());
@@ -202,32 +208,51 @@ impl<S: Stack> Agent<S> {
     }
 
     /// 200, with our answer or our offer.
-    pub(super) fn answer(&mut self, now: Instant, id: u64, mut local: LocalMedia) {
+    pub(super) fn answer(
+        &mut self,
+        now: Instant,
+        id: u64,
+        mut local: LocalMedia,
+        srtp: Option<SrtpPolicy>,
+    ) {
         let (min_se, session_expires) = (self.min_se(), self.config.session_expires);
+        let over_plain = self.config.srtp_over_plain_sip;
         let Some(call) = self.calls.get_mut(&id) else { return };
+        call.srtp = srtp.unwrap_or(call.srtp);
+        let terms = call.terms(over_plain);
         let Phase::Incoming(ringing) = &call.phase else { return };
         let (tx, cseq, timer, replaces) =
             (ringing.tx, ringing.invite_cseq, ringing.session, ringing.replaces);
         if local.ip.is_unspecified() {
             local.ip = call.dialog.flow.local.ip();
         }
-        let (body, media) = match &ringing.offer {
-            None => (crate::sdp::offer(&local, call.origin, call.wish, None), None),
-            Some(offer) => match offer.answer(&local, call.origin, call.wish) {
-                Ok((body, media)) => (body, Some(media)),
+        let answered = match &ringing.offer {
+            // Ours would be plain.
+            None if terms.policy == SrtpPolicy::Required && !terms.offers() => {
+                Err(SdpError::SrtpOverPlainSip)
+            }
+            None => {
+                call.offered = if terms.offers() { Crypto::all(&mut self.rng) } else { Vec::new() };
+                Ok((crate::sdp::offer(&local, call.origin, call.wish, None, &call.offered), None))
+            }
+            Some(offer) => offer
+                .answer(&local, call.origin, call.wish, terms, None, &mut self.rng)
+                .map(|(body, media)| (body, Some(media))),
+        };
+        let (body, media) = match answered {
+                Ok(answered) => answered,
                 Err(error) => {
                     let reply = not_acceptable(&error, &call.dialog.flow).tag(&call.dialog.local_tag);
                     self.stack.respond(now, tx, &reply);
-                    self.event(id, CallEvent::Unanswerable);
+                    self.event(id, CallEvent::Unanswerable(error));
                     return self.over(now, id);
                 }
-            },
         };
         let (running, value) = accept_timer(&timer, min_se, session_expires);
         call.timer = Some(running);
         let mut reply = Reply::new(200)
             .tag(&call.dialog.local_tag)
-            .header("Contact", Self::contact(&call.dialog.flow))
+            .header("Contact", call.dialog.contact())
             .header("Allow", ALLOW)
             .header("Supported", SUPPORTED)
             .header("Server", self.config.user_agent.as_str())
@@ -310,11 +335,8 @@ impl<S: Stack> Agent<S> {
             return self.bye(now, id, reason);
         }
         if unacked.offered {
-            let body = message::body_of(&request.headers, &request.body, "application/sdp");
-            let answer = body.and_then(|body| Remote::read(&body).ok());
-            let media = call.local.as_ref().and_then(|local| answer?.as_answer(local, call.wish).ok());
-            match (media, unacked.initial) {
-                (Some(media), initial) => {
+            match (call.answered(&request.headers, &request.body), unacked.initial) {
+                (Ok(media), initial) => {
                     let changed = call.media.as_ref() != Some(&media);
                     call.media = Some(media.clone());
                     if initial {
@@ -323,13 +345,13 @@ impl<S: Stack> Agent<S> {
                         self.event(id, CallEvent::Media(media));
                     }
                 }
-                (None, true) => {
-                    let reason = "No usable answer in the ACK".to_owned();
+                (Err(error), true) => {
+                    let reason = format!("No usable answer in the ACK: {error}");
                     self.event(id, CallEvent::Ended { by: EndReason::Remote, code: 488, reason });
                     return self.bye(now, id, Some("SIP;cause=488;text=\"No usable answer\"".to_owned()));
                 }
                 // A re-INVITE changes nothing then.
-                (None, false) => {}
+                (Err(_), false) => {}
             }
         }
         self.ask_pending(now, id);
@@ -365,9 +387,10 @@ impl<S: Stack> Agent<S> {
 }
 
 /// Reads an offer and checks that there is something in it for us.
-pub(super) fn read_offer(body: &[u8]) -> Result<Remote, SdpError> {
+pub(super) fn read_offer(body: &[u8], terms: Terms) -> Result<Remote, SdpError> {
     let offer = Remote::read(body)?;
-    if offer.has_any(&Codec::ALL) { Ok(offer) } else { Err(SdpError::NoCommonCodec) }
+    offer.suits(&Codec::ALL, terms)?;
+    Ok(offer)
 }
 
 /// RFC 3261 §21.4.26: 488 says why in a `Warning`.

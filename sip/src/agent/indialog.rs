@@ -70,7 +70,7 @@ impl<S: Stack> Agent<S> {
         let Some(mut reply) = self.described(now, tx, id, offer.as_deref(), &request.headers) else { return };
         let offered = offer.is_none();
         if offered {
-            let Some(body) = self.our_offer(id) else { return };
+            let Some(body) = self.our_offer(id, true) else { return };
             reply = reply.body("application/sdp", body);
         }
         self.send_ok(now, id, tx, number, reply, offered, false);
@@ -114,12 +114,17 @@ impl<S: Stack> Agent<S> {
         headers: &Headers,
     ) -> Option<Reply> {
         let (min_se, session_expires) = (self.min_se(), self.config.session_expires);
+        let over_plain = self.config.srtp_over_plain_sip;
         let call = self.calls.get_mut(&id)?;
+        let (terms, agreed) = (call.terms(over_plain), call.media.as_ref().and_then(|media| media.srtp));
         let mut body = None;
         let mut changed = None;
         if let (Some(offer), Some(local)) = (offer, &call.local) {
             let origin = crate::sdp::Origin { version: call.origin.version + 1, ..call.origin };
-            match read_offer(offer).and_then(|offer| offer.answer(local, origin, call.wish)) {
+            let rng = &mut self.rng;
+            let answer = read_offer(offer, terms)
+                .and_then(|offer| offer.answer(local, origin, call.wish, terms, agreed, rng));
+            match answer {
                 Ok((text, media)) => {
                     call.origin = origin;
                     body = Some(text);
@@ -139,7 +144,7 @@ impl<S: Stack> Agent<S> {
         if headers.get("Allow").is_some() {
             call.peer_updates = headers.lists("Allow", "UPDATE");
         }
-        let contact = Self::contact(&call.dialog.flow);
+        let contact = call.dialog.contact();
         let mut reply =
             Reply::new(200).header("Contact", contact).header("Allow", ALLOW).header("Supported", SUPPORTED);
         let offered = TimerOffer::read(headers);

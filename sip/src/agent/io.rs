@@ -8,7 +8,8 @@ use super::transfer::Replaced;
 use super::upstream::{RegistrationState, UpstreamRequest};
 use crate::message::Headers;
 use crate::registrar::RegistrarEvent;
-use crate::sdp::{LocalMedia, MediaParams};
+use crate::sdes::SrtpPolicy;
+use crate::sdp::{LocalMedia, MediaParams, SdpError};
 use crate::stack::{Flow, Wire};
 
 /// What is known of a call that came in.
@@ -30,7 +31,7 @@ pub(crate) struct Incoming {
 pub(crate) enum Command {
     Dial { call: u64, dial: Box<OutgoingRequest> },
     Ring { call: u64 },
-    Answer { call: u64, local: LocalMedia },
+    Answer { call: u64, local: LocalMedia, srtp: Option<SrtpPolicy> },
     Reject { call: u64, code: u16, reason: String },
     Cancel { call: u64 },
     Hangup { call: u64, reason: Option<String> },
@@ -55,6 +56,7 @@ pub(crate) struct OutgoingRequest {
     pub(crate) display: Option<String>,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) local: LocalMedia,
+    pub(crate) srtp: SrtpPolicy,
     pub(crate) ring_timeout: Duration,
     pub(crate) flow: Flow,
     /// Everything of the call goes to `flow`, whatever the peer says in `Contact`: it may be behind NAT.
@@ -67,8 +69,8 @@ pub(crate) enum CallEvent {
     Ringing,
     Early(MediaParams),
     Answered(MediaParams),
-    /// An answer of ours could not be made: no codec in common.
-    Unanswerable,
+    /// An answer of ours could not be made.
+    Unanswerable(SdpError),
     /// An incoming call that was cancelled by its caller.
     Cancelled,
     Failed {
@@ -97,7 +99,7 @@ pub(crate) enum CallEvent {
 impl CallEvent {
     /// Nothing comes after it.
     pub(crate) fn is_last(&self) -> bool {
-        matches!(self, Self::Unanswerable | Self::Cancelled | Self::Failed { .. } | Self::Ended { .. })
+        matches!(self, Self::Unanswerable(_) | Self::Cancelled | Self::Failed { .. } | Self::Ended { .. })
     }
 }
 

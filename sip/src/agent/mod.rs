@@ -39,6 +39,7 @@ pub(crate) use self::upstream::UpstreamRequest;
 use crate::error::Error;
 use crate::message::{self, ALLOW, Headers, Method, Reply, Request};
 use crate::registrar::{Binding, Registrar};
+use crate::sdes::SrtpPolicy;
 use crate::stack::{ClientTx, Flow, ServerTx, Stack, StackEvent, Transport, TxRef};
 use crate::timers::Timers;
 
@@ -121,6 +122,8 @@ pub(crate) struct Agent<S> {
     merge_order: VecDeque<(Instant, MergeKey)>,
     timers: Timers<(u64, TimerKind)>,
     out: VecDeque<Output>,
+    /// Why the transaction that fails just now could not be sent.
+    why: Option<String>,
     rng: StdRng,
     last_incoming: u64,
     active: usize,
@@ -153,6 +156,7 @@ impl<S: Stack> Agent<S> {
             merge_order: VecDeque::new(),
             timers: Timers::new(),
             out: VecDeque::new(),
+            why: None,
             rng,
             last_incoming: 0,
             active: 0,
@@ -177,10 +181,22 @@ impl<S: Stack> Agent<S> {
         self.stack.closed(connection);
     }
 
-    /// Bytes could not be sent.
-    pub(crate) fn unsendable(&mut self, now: Instant, tx: TxRef) {
+    /// Bytes could not be sent, for this reason if it is known.
+    pub(crate) fn unsendable(&mut self, now: Instant, tx: TxRef, why: Option<&str>) {
+        self.why = why.map(str::to_owned);
         self.stack.unsendable(now, tx);
         self.settle(now);
+        self.why = None;
+    }
+
+    /// Whether the keys of SRTP may be told on this flow.
+    pub(crate) fn permits_srtp(&self, flow: &Flow) -> bool {
+        self.config.srtp_over_plain_sip || flow.transport == Transport::Tls
+    }
+
+    /// The policy of calls that have none of their own.
+    pub(crate) fn srtp_policy(&self) -> SrtpPolicy {
+        self.config.srtp
     }
 
     /// The application wants something.
@@ -188,7 +204,7 @@ impl<S: Stack> Agent<S> {
         match command {
             Command::Dial { call, dial } => self.dial(now, call, *dial),
             Command::Ring { call } => self.ring(now, call),
-            Command::Answer { call, local } => self.answer(now, call, local),
+            Command::Answer { call, local, srtp } => self.answer(now, call, local, srtp),
             Command::Reject { call, code, reason } => self.reject(now, call, code, &reason),
             Command::Cancel { call } => self.cancel(now, call),
             Command::Hangup { call, reason } => self.hangup(now, call, reason),
@@ -385,15 +401,6 @@ impl<S: Stack> Agent<S> {
     /// A random token: 64 bits, for tags and identifiers that must not be guessed.
     fn token(&mut self) -> String {
         format!("{:016x}", self.rng.random::<u64>())
-    }
-
-    /// Our `Contact` on a flow.
-    fn contact(flow: &Flow) -> String {
-        let transport = match flow.transport {
-            Transport::Udp => "",
-            Transport::Tcp => ";transport=tcp",
-        };
-        format!("<sip:nightline@{}{transport}>", flow.local)
     }
 
     /// No new calls; those that are up get a BYE, those that ring a 503; exchanges are told that we are gone.

@@ -6,8 +6,9 @@ use rand::Rng;
 
 use super::call::{Call, Dialling, Dialog, Phase, Purpose, SessionTimer, TimerOffer, seconds};
 use super::{Agent, CallEvent, EndReason, FailCause, GIVE_UP, OutgoingRequest, SUPPORTED, TimerKind};
-use crate::message::{self, ALLOW, Headers, Method, NameAddr, Request, Response};
-use crate::sdp::{self, Direction, Origin, Remote};
+use crate::message::{self, ALLOW, Headers, Method, NameAddr, Request, Response, SipUri};
+use crate::sdes::{Crypto, Terms};
+use crate::sdp::{self, Direction, Origin};
 use crate::stack::{ClientTx, Stack, TxRef};
 
 impl<S: Stack> Agent<S> {
@@ -34,11 +35,13 @@ impl<S: Stack> Agent<S> {
             remote_cseq: None,
             flow: dial.flow,
             pinned: dial.pinned,
+            sips: false,
         };
+        dialog.sips = is_sips(&dialog.target);
         let mut invite = dialog.request(Method::Invite);
         let interval = self.config.session_expires.max(self.min_se());
         for (name, value) in [
-            ("Contact", Self::contact(&dialog.flow)),
+            ("Contact", dialog.contact()),
             ("Allow", ALLOW.to_owned()),
             ("Accept", "application/sdp".to_owned()),
             ("Supported", SUPPORTED.to_owned()),
@@ -54,7 +57,9 @@ impl<S: Stack> Agent<S> {
             // One who does not know it would ring as if nobody had been there before.
             invite.headers.push("Require", "replaces");
         }
-        invite.body = sdp::offer(&local, origin, Direction::SendRecv, None).into_bytes().into();
+        let terms = Terms { policy: dial.srtp, permitted: self.permits_srtp(&dialog.flow) };
+        let offered = if terms.offers() { Crypto::all(&mut self.rng) } else { Vec::new() };
+        invite.body = sdp::offer(&local, origin, Direction::SendRecv, None, &offered).into_bytes().into();
 
         let call = Call {
             phase: Phase::Over,
@@ -62,6 +67,8 @@ impl<S: Stack> Agent<S> {
             local: Some(local),
             origin,
             media: None,
+            srtp: dial.srtp,
+            offered,
             wish: Direction::SendRecv,
             timer: None,
             peer_min_se: Duration::ZERO,
@@ -155,11 +162,11 @@ impl<S: Stack> Agent<S> {
                     // Our CANCEL lost the race.
                     return self.bye(now, id, None);
                 }
-                let body = message::body_of(&response.headers, &response.body, "application/sdp");
-                let answer = body.and_then(|body| Remote::read(&body).ok());
-                let fresh = answer.and_then(|a| a.as_answer(call.local.as_ref()?, call.wish).ok());
-                let Some(media) = fresh.or(early) else {
-                    self.fail_event(id, 488, "the callee's answer has no usable audio", FailCause::Other);
+                let fresh = call.answered(&response.headers, &response.body);
+                let Some(media) = fresh.as_ref().ok().cloned().or(early) else {
+                    let why = fresh.err().map_or_else(String::new, |error| format!(": {error}"));
+                    let reason = format!("the callee's answer has no usable audio{why}");
+                    self.fail_event(id, 488, &reason, FailCause::Other);
                     return self.bye(now, id, Some("SIP;cause=488;text=\"No usable answer\"".to_owned()));
                 };
                 call.media = Some(media.clone());
@@ -209,12 +216,9 @@ impl<S: Stack> Agent<S> {
             }
         }
         let Some(call) = self.calls.get_mut(&id) else { return };
+        let media = call.answered(&response.headers, &response.body);
         let Phase::Outgoing(dialling) = &mut call.phase else { return };
-        let body = message::body_of(&response.headers, &response.body, "application/sdp");
-        let media = body
-            .and_then(|body| Remote::read(&body).ok())
-            .and_then(|answer| answer.as_answer(call.local.as_ref()?, call.wish).ok());
-        if let Some(media) = media {
+        if let Ok(media) = media {
             if dialling.early.as_ref() != Some(&media) {
                 dialling.early = Some(media.clone());
                 self.event(id, CallEvent::Early(media));
@@ -313,6 +317,15 @@ impl<S: Stack> Agent<S> {
         self.event(id, CallEvent::Failed { code, reason: reason.to_owned(), cause });
     }
 
+    /// The status of a request without a response, and the words for it.
+    fn no_way(&self, whom: &str, unreachable: bool) -> (u16, String) {
+        match &self.why {
+            _ if !unreachable => (408, format!("{whom} is silent")),
+            Some(why) => (503, format!("{whom} cannot be reached: {why}")),
+            None => (503, format!("{whom} cannot be reached")),
+        }
+    }
+
     /// A request of ours got no final response.
     pub(super) fn no_response(&mut self, now: Instant, tx: ClientTx, unreachable: bool) {
         let Some((id, purpose)) = self.clients.remove(&tx) else { return };
@@ -323,19 +336,15 @@ impl<S: Stack> Agent<S> {
                     |call| matches!(&call.phase, Phase::Outgoing(dialling) if dialling.tx == tx),
                 );
                 if current {
-                    let code = if unreachable { 503 } else { 408 };
-                    let reason =
-                        if unreachable { "the callee cannot be reached" } else { "the callee is silent" };
-                    self.fail(now, id, code, reason, FailCause::Unreachable);
+                    let (code, reason) = self.no_way("the callee", unreachable);
+                    self.fail(now, id, code, &reason, FailCause::Unreachable);
                 }
             }
             Purpose::Bye => self.over(now, id),
             Purpose::Stray => {}
             Purpose::Register => {
-                let code = if unreachable { 503 } else { 408 };
-                let reason =
-                    if unreachable { "the exchange cannot be reached" } else { "the exchange is silent" };
-                self.register_failed(now, id, code, reason, None);
+                let (code, reason) = self.no_way("the exchange", unreachable);
+                self.register_failed(now, id, code, &reason, None);
             }
             // RFC 3261 §12.2.1.2: no response at all ends the dialog.
             _ => {
@@ -348,6 +357,11 @@ impl<S: Stack> Agent<S> {
     }
 }
 
+/// Whether everything on the way has to be TLS.
+pub(super) fn is_sips(uri: &str) -> bool {
+    SipUri::parse(uri).is_some_and(|uri| uri.sips)
+}
+
 /// What a response tells about the dialog: the peer's tag, target and routes.
 fn adopt(call: &mut Call, response: &Response, tag: String) {
     call.dialog.remote_tag = tag;
@@ -356,7 +370,7 @@ fn adopt(call: &mut Call, response: &Response, tag: String) {
     call.dialog.routes = routes;
     if let Some(contact) = response.headers.list("Contact").next() {
         let uri = NameAddr::parse(contact).uri;
-        if message::SipUri::parse(uri).is_some() {
+        if SipUri::parse(uri).is_some() {
             uri.clone_into(&mut call.dialog.target);
         }
     }

@@ -7,8 +7,9 @@ use rand::Rng;
 use super::call::{Ask, Asking, Goodbye, Phase, Purpose};
 use super::outgoing::adopted_timer;
 use super::{Agent, CallEvent, EndReason, GIVE_UP, SUPPORTED, TimerKind};
-use crate::message::{self, ALLOW, Method, Request, Response};
-use crate::sdp::{self, Direction, Remote};
+use crate::message::{ALLOW, Method, Request, Response};
+use crate::sdes::Crypto;
+use crate::sdp::{self, Direction};
 use crate::stack::{ClientTx, Stack};
 
 impl<S: Stack> Agent<S> {
@@ -39,7 +40,7 @@ impl<S: Stack> Agent<S> {
         let update = what == Ask::Refresh && call.peer_updates;
         let method = if update { Method::Update } else { Method::Invite };
         let mut request = call.dialog.request(method);
-        request.headers.push("Contact", Self::contact(&call.dialog.flow));
+        request.headers.push("Contact", call.dialog.contact());
         request.headers.push("Allow", ALLOW);
         request.headers.push("Supported", SUPPORTED);
         request.headers.push("User-Agent", self.config.user_agent.as_str());
@@ -51,7 +52,7 @@ impl<S: Stack> Agent<S> {
             request.headers.push("Min-SE", call.peer_min_se.as_secs().to_string());
         }
         if !update {
-            let Some(body) = self.our_offer(id) else { return };
+            let Some(body) = self.our_offer(id, false) else { return };
             request.headers.push("Content-Type", "application/sdp");
             request.body = body.into_bytes().into();
         }
@@ -69,11 +70,18 @@ impl<S: Stack> Agent<S> {
         }
     }
 
-    /// A new description of our side.
-    pub(super) fn our_offer(&mut self, id: u64) -> Option<String> {
+    /// A new description of our side. Our key stays as it is, unless somebody else may be there now (`fresh`): who has
+    /// not heard our packets so far cannot know how often their sequence numbers have wrapped (RFC 3711 §3.3.1).
+    pub(super) fn our_offer(&mut self, id: u64, fresh: bool) -> Option<String> {
+        let over_plain = self.config.srtp_over_plain_sip;
         let call = self.calls.get_mut(&id)?;
         call.origin.version += 1;
-        Some(sdp::offer(call.local.as_ref()?, call.origin, call.wish, call.media.as_ref()))
+        call.offered = match call.media.as_ref().and_then(|media| media.srtp) {
+            Some(agreed) if !fresh => vec![Crypto { tag: 1, suite: agreed.suite, key: agreed.local }],
+            None if !call.terms(over_plain).offers() => Vec::new(),
+            _ => Crypto::all(&mut self.rng),
+        };
+        Some(sdp::offer(call.local.as_ref()?, call.origin, call.wish, call.media.as_ref(), &call.offered))
     }
 
     /// A digit in INFO.
@@ -176,9 +184,7 @@ impl<S: Stack> Agent<S> {
             }
             let mut changed = None;
             if asking.offered {
-                let body = message::body_of(&response.headers, &response.body, "application/sdp");
-                let answer = body.and_then(|body| Remote::read(&body).ok());
-                let media = answer.and_then(|a| a.as_answer(call.local.as_ref()?, call.wish).ok());
+                let media = call.answered(&response.headers, &response.body).ok();
                 if media.is_some() && media != call.media {
                     call.media.clone_from(&media);
                     changed = media;

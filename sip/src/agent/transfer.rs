@@ -28,7 +28,7 @@ impl<S: Stack> Agent<S> {
             return;
         }
         let mut request = call.dialog.request(Method::Refer);
-        request.headers.push("Contact", Self::contact(&call.dialog.flow));
+        request.headers.push("Contact", call.dialog.contact());
         request.headers.push("Refer-To", format!("<{target}>"));
         request.headers.push("Referred-By", call.dialog.local.as_str());
         request.headers.push("Supported", SUPPORTED);
@@ -92,7 +92,7 @@ impl<S: Stack> Agent<S> {
     pub(super) fn notify(&mut self, now: Instant, id: u64, number: u32, state: &str, fragment: &str) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let mut request = call.dialog.request(Method::Notify);
-        request.headers.push("Contact", Self::contact(&call.dialog.flow));
+        request.headers.push("Contact", call.dialog.contact());
         request.headers.push("Event", format!("refer;id={number}"));
         request.headers.push("Subscription-State", state);
         request.headers.push("Content-Type", "message/sipfrag;version=2.0");
@@ -129,7 +129,7 @@ impl<S: Stack> Agent<S> {
         if !call.refers_in.is_empty() {
             return self.answer_with(now, tx, Reply::new(491));
         }
-        let mut reply = Reply::new(202).header("Contact", Self::contact(&call.dialog.flow));
+        let mut reply = Reply::new(202).header("Contact", call.dialog.contact());
         let quiet = request.headers.get("Refer-Sub").is_some_and(|v| message::bare(v) == "false");
         if quiet {
             reply = reply.header("Refer-Sub", "false");

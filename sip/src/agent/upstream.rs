@@ -6,6 +6,7 @@ use rand::Rng;
 
 use super::authorize::Sent;
 use super::call::{Purpose, seconds};
+use super::outgoing::is_sips;
 use super::{Agent, Output, TimerKind};
 use crate::challenge::Challenge;
 use crate::message::{Headers, Method, NameAddr, Request, Response, SipUri};
@@ -78,9 +79,15 @@ impl<S: Stack> Agent<S> {
     pub(super) fn register_with(&mut self, now: Instant, id: u64, wanted: UpstreamRequest) {
         let UpstreamRequest { registrar, aor, expires, flow } = wanted;
         let user = SipUri::parse(&aor).map(|uri| uri.user.to_owned()).unwrap_or_default();
-        let transport = if flow.transport == Transport::Tcp { ";transport=tcp" } else { "" };
+        let sips = is_sips(&registrar);
+        let transport = match flow.transport {
+            Transport::Tcp => ";transport=tcp",
+            Transport::Tls if !sips => ";transport=tls",
+            _ => "",
+        };
+        let scheme = if sips { "sips" } else { "sip" };
         let upstream = Upstream {
-            contact: format!("sip:{user}@{}{transport}", flow.local),
+            contact: format!("{scheme}:{user}@{}{transport}", flow.local),
             registrar,
             aor,
             expires: expires.clamp(Duration::from_secs(60), MAX_EXPIRES),

@@ -19,6 +19,7 @@ fn answer(agent: &mut Agent<SipxStack>, message: &[u8], stream: bool) -> u16 {
         local: "192.0.2.1:5060".parse().expect("an address"),
         listener: 0,
         connection: None,
+        name: None,
     };
     if stream {
         flow = Flow { transport: Transport::Tcp, connection: Some(1), ..flow };

@@ -7,7 +7,8 @@ use tokio::sync::mpsc;
 use super::{CallKey, Party, Session};
 use crate::agent::{CallEvent, Command, FailCause, Incoming};
 use crate::error::Error;
-use crate::sdp::{LocalMedia, MediaParams};
+use crate::sdes::SrtpPolicy;
+use crate::sdp::{LocalMedia, MediaParams, SdpError};
 use crate::shell::ToShell;
 use crate::uui::{self, Uui};
 
@@ -49,6 +50,7 @@ pub struct IncomingCall {
     pub(crate) key: CallKey,
     pub(crate) handle: Option<Handle>,
     pub(crate) incoming: Box<Incoming>,
+    pub(crate) srtp: Option<SrtpPolicy>,
 }
 
 impl IncomingCall {
@@ -99,6 +101,12 @@ impl IncomingCall {
         self.incoming.offered
     }
 
+    /// Whether its media is to be encrypted, in place of [`crate::EndpointConfig::srtp`]. It can be stricter than that,
+    /// not laxer: what the endpoint does not take has been refused already.
+    pub fn set_srtp(&mut self, policy: SrtpPolicy) {
+        self.srtp = Some(policy);
+    }
+
     /// Where the INVITE came from.
     pub fn remote_addr(&self) -> SocketAddr {
         self.incoming.remote
@@ -127,7 +135,7 @@ impl IncomingCall {
         if handle.over {
             return Err(Error::Cancelled);
         }
-        handle.command(Command::Answer { call: handle.call, local });
+        handle.command(Command::Answer { call: handle.call, local, srtp: self.srtp });
         let mut guard = Guard(Some(handle));
         loop {
             let Some(handle) = &mut guard.0 else { return Err(Error::Stopped) };
@@ -138,7 +146,8 @@ impl IncomingCall {
                     return Ok(Session::new(handle, media));
                 }
                 Some(CallEvent::Cancelled) => Error::Cancelled,
-                Some(CallEvent::Unanswerable) => Error::NoCommonCodec,
+                Some(CallEvent::Unanswerable(SdpError::NoCommonCodec)) => Error::NoCommonCodec,
+                Some(CallEvent::Unanswerable(error)) => Error::Offer(error),
                 Some(CallEvent::Ended { reason, .. }) => Error::Ended(reason),
                 Some(_) => continue,
                 None => Error::Stopped,

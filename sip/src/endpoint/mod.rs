@@ -27,9 +27,11 @@ use crate::error::Error;
 use crate::message::{NameAddr, SipUri};
 use crate::net::Net;
 use crate::registrar::RegistrarEvent;
+use crate::sdes::SrtpPolicy;
 use crate::sdp::LocalMedia;
 use crate::shell::{EVENTS, Shell, ToShell, Way};
 use crate::stack::{SipxStack, Transport};
+use crate::tls::{Tls, TlsConfig, TlsError};
 
 /// Calls that wait to be taken by [`IncomingCalls::next`]; one more gets 503.
 const BACKLOG: usize = 128;
@@ -44,6 +46,8 @@ pub struct Endpoint {
     /// Never read itself: new readers are made from it.
     seats: Arc<broadcast::Receiver<RegistrarEvent>>,
     local: Arc<Local>,
+    /// The policy of the calls that this handle makes, if it is not the endpoint's.
+    srtp: Option<SrtpPolicy>,
 }
 
 /// The calls that come in.
@@ -57,7 +61,8 @@ pub struct IncomingCalls {
 pub struct Dial {
     /// Whom to call: a `sip:` URI. What it carries behind `?` (as the one of a [`SessionEvent::Refer`] may) becomes
     /// headers: `Replaces`, `Referred-By`, `User-to-User` and `X-…`; anything else there is left out. `;transport=tcp`
-    /// is honoured. A host name is looked up (A, AAAA).
+    /// and `;transport=tls` are honoured; `sips:` is TLS. A host name is looked up (A, AAAA), and over TLS the certificate
+    /// has to name it; with an address, the certificate has to name that.
     /// An account of [`EndpointConfig::accounts`] at our realm or address is called where it has registered.
     pub target: String,
     /// Who calls: a `sip:` URI.
@@ -107,7 +112,12 @@ impl Endpoint {
         if config.listen.is_empty() {
             return Err(Error::NoListener);
         }
-        let (net, from_net) = Net::bind(&config.listen, config.external_ip, config.max_connections).await?;
+        let tls = match &config.tls {
+            Some(tls) => Some(load(tls).await?),
+            None => None,
+        };
+        let (net, from_net) =
+            Net::bind(&config.listen, config.external_ip, config.max_connections, tls).await?;
         let locals: Arc<[_]> = net.local_addrs().into();
         let (shell, from_app) = mpsc::unbounded_channel();
         let (calls, incoming) = mpsc::channel(BACKLOG);
@@ -127,13 +137,32 @@ impl Endpoint {
         };
         tokio::spawn(shell_handle.run(from_net, from_app));
         let last_call = Arc::new(AtomicU64::new(1));
-        let endpoint = Self { shell, locals, last_call, seats: Arc::new(seats), local };
+        let endpoint = Self { shell, locals, last_call, seats: Arc::new(seats), local, srtp: None };
         Ok((endpoint, IncomingCalls { calls: incoming }))
     }
 
     /// Where the first listener of this transport is bound.
     pub fn local_addr(&self, transport: Transport) -> Option<SocketAddr> {
         self.locals.iter().find(|(t, _)| *t == transport).map(|(_, addr)| *addr)
+    }
+
+    /// Another handle to the same endpoint, whose calls have this policy for SRTP in place of
+    /// [`EndpointConfig::srtp`].
+    #[must_use]
+    pub fn with_srtp(&self, policy: SrtpPolicy) -> Self {
+        Self { srtp: Some(policy), ..self.clone() }
+    }
+
+    /// Takes other certificates, or the same files anew, for TLS handshakes from now on. Connections and calls go on
+    /// as they are.
+    ///
+    /// # Errors
+    /// [`Error::Tls`] if a file is not good; then nothing is changed.
+    pub async fn reload_tls(&self, tls: &TlsConfig) -> Result<(), Error> {
+        let tls = Box::new(load(tls).await?);
+        let (done, wait) = oneshot::channel();
+        self.shell.send(ToShell::Tls { tls, done }).map_err(|_| Error::Stopped)?;
+        wait.await.map_err(|_| Error::Stopped)
     }
 
     /// Starts a call. What becomes of it is told by [`OutgoingCall::event`].
@@ -151,22 +180,29 @@ impl Endpoint {
     async fn resolve(&self, target: &str) -> Result<Way, Error> {
         let bad = |reason: &str| Error::Target { uri: target.to_owned(), reason: reason.to_owned() };
         let uri = SipUri::parse(target).ok_or_else(|| bad("it is not a SIP URI"))?;
-        let transport = match uri.param("transport").map(str::to_ascii_lowercase).as_deref() {
-            None | Some("udp") => Transport::Udp,
-            Some("tcp") => Transport::Tcp,
-            Some(_) => return Err(bad("only UDP and TCP are supported")),
+        let transport = match uri.transport() {
+            Some(Transport::Tls) if uri.param("transport").is_some_and(|t| t.eq_ignore_ascii_case("udp")) => {
+                return Err(bad("sips: is TLS, which is not over UDP"));
+            }
+            Some(transport) => transport,
+            None if uri.param("transport").is_none() => Transport::Udp,
+            None => return Err(bad("only UDP, TCP and TLS are supported")),
         };
+        if transport == Transport::Tls && self.local_addr(Transport::Tls).is_none() {
+            return Err(bad("there is no TLS listener; add one to `listen`, and `tls`"));
+        }
         let remote = if let Some(addr) = uri.addr() {
             addr
         } else {
-            let found = tokio::net::lookup_host((uri.host, uri.port.unwrap_or(5060))).await;
+            let found = tokio::net::lookup_host((uri.host, uri.port_or_usual())).await;
             let mut found = found.map_err(|_| bad("its host cannot be found"))?;
             let ours: Vec<bool> = self.locals.iter().map(|(_, addr)| addr.is_ipv4()).collect();
             found
                 .find(|addr| ours.contains(&addr.is_ipv4()))
                 .ok_or_else(|| bad("its host has no address of a family that is listened on"))?
         };
-        Ok(Way::Address { remote, transport })
+        let named = transport == Transport::Tls && uri.addr().is_none();
+        Ok(Way::Address { remote, transport, name: named.then(|| uri.host.to_owned()) })
     }
 
     async fn start(&self, mut dial: Dial, way: Way) -> Result<OutgoingCall, Error> {
@@ -183,10 +219,11 @@ impl Endpoint {
             let reason = "no codec was given to offer".to_owned();
             return Err(Error::Target { uri: dial.target, reason });
         }
+        let srtp = self.srtp;
         let call = self.last_call.fetch_add(2, Ordering::Relaxed);
         let (events_tx, events) = mpsc::channel(EVENTS);
         let (started, answer) = oneshot::channel();
-        let message = ToShell::Dial { call, dial: Box::new(dial), way, events: events_tx, started };
+        let message = ToShell::Dial { call, dial: Box::new(dial), way, srtp, events: events_tx, started };
         self.shell.send(message).map_err(|_| Error::Stopped)?;
         answer.await.map_err(|_| Error::Stopped)??;
         let handle = Handle { call, shell: self.shell.clone(), events, over: false };
@@ -200,6 +237,13 @@ impl Endpoint {
             let _ = wait.await;
         }
     }
+}
+
+/// Reads certificates, which may be on a slow disk.
+async fn load(config: &TlsConfig) -> Result<Tls, TlsError> {
+    let config = config.clone();
+    let loaded = tokio::task::spawn_blocking(move || config.load()).await;
+    loaded.unwrap_or_else(|error| Err(TlsError::Setup(error.to_string())))
 }
 
 impl IncomingCalls {

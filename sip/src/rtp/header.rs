@@ -26,18 +26,8 @@ impl Header {
     /// # Errors
     /// [`Reject::Malformed`] if the datagram is not RTP version 2 or is shorter than its header says.
     pub fn parse(packet: &[u8]) -> Result<(Self, &[u8]), Reject> {
-        let (fixed, mut rest) = packet.split_first_chunk::<12>().ok_or(Reject::Malformed)?;
-        let flags = fixed[0];
-        if flags >> 6 != 2 {
-            return Err(Reject::Malformed);
-        }
-        rest = rest.get(usize::from(flags & 0x0f) * 4..).ok_or(Reject::Malformed)?;
-        if flags & 0x10 != 0 {
-            let (extension, after) = rest.split_first_chunk::<4>().ok_or(Reject::Malformed)?;
-            let words = usize::from(u16::from_be_bytes([extension[2], extension[3]]));
-            rest = after.get(words * 4..).ok_or(Reject::Malformed)?;
-        }
-        if flags & 0x20 != 0 {
+        let (fixed, mut rest) = split(packet)?;
+        if fixed[0] & 0x20 != 0 {
             let padding = usize::from(*rest.last().ok_or(Reject::Malformed)?);
             let kept = rest.len().checked_sub(padding).filter(|_| padding > 0).ok_or(Reject::Malformed)?;
             rest = &rest[..kept];
@@ -60,6 +50,29 @@ impl Header {
         out[4..8].copy_from_slice(&self.timestamp.to_be_bytes());
         out[8..12].copy_from_slice(&self.ssrc.to_be_bytes());
     }
+}
+
+/// The twelve octets that every header has, and what comes behind the whole of it.
+fn split(packet: &[u8]) -> Result<(&[u8; 12], &[u8]), Reject> {
+    let (fixed, mut rest) = packet.split_first_chunk::<12>().ok_or(Reject::Malformed)?;
+    let flags = fixed[0];
+    if flags >> 6 != 2 {
+        return Err(Reject::Malformed);
+    }
+    rest = rest.get(usize::from(flags & 0x0f) * 4..).ok_or(Reject::Malformed)?;
+    if flags & 0x10 != 0 {
+        let (extension, after) = rest.split_first_chunk::<4>().ok_or(Reject::Malformed)?;
+        let words = usize::from(u16::from_be_bytes([extension[2], extension[3]]));
+        rest = after.get(words * 4..).ok_or(Reject::Malformed)?;
+    }
+    Ok((fixed, rest))
+}
+
+/// What can be read of an encrypted packet: SSRC, sequence number, and octets of header, a multiple of four from 12 on.
+pub(super) fn outline(packet: &[u8]) -> Result<(u32, u16, usize), Reject> {
+    let (fixed, rest) = split(packet)?;
+    let ssrc = u32::from_be_bytes([fixed[8], fixed[9], fixed[10], fixed[11]]);
+    Ok((ssrc, u16::from_be_bytes([fixed[2], fixed[3]]), packet.len() - rest.len()))
 }
 
 /// Whether a datagram on the RTP port is RTCP: packet types 192 to 223 (RFC 5761 §4).

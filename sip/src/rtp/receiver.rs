@@ -284,6 +284,11 @@ impl Receiver {
         }
     }
 
+    /// Whether a packet from there is taken at all, before anything is done with it.
+    pub(super) fn admits(&self, now: Instant, from: SocketAddr) -> bool {
+        self.latch.admits(now, from)
+    }
+
     pub(super) fn count_malformed(&mut self) {
         self.stats.malformed += 1;
     }

@@ -32,7 +32,9 @@ impl Sender {
             payload_type,
             dtmf_payload_type,
             ssrc: rand::random(),
-            sequence: rand::random(),
+            // In the lower half, so that a receiver that misses the first packets of SRTP does not also miss the first
+            // time that the number wraps (RFC 3711 §3.3.1).
+            sequence: rand::random::<u16>() >> 1,
             timestamp: rand::random(),
             due: None,
             keypad: Keypad::default(),

@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::header::is_rtcp;
+use super::srtp::{Srtp, Unprotected};
 use super::{
     Accepts, BadDigit, FRAME, Kind, Law, MAX_PACKET, MediaPort, MediaStats, Pulled, Receiver, Reject,
     Reporter, Sender,
 };
+use crate::sdes::SrtpParams;
 
 /// Longer datagrams than an Ethernet frame holds are no media.
 const DATAGRAM: usize = 1_600;
@@ -67,6 +69,9 @@ pub struct MediaSession {
     reporter: Reporter,
     /// Where their RTCP comes from, once it does.
     rtcp_remote: Option<SocketAddr>,
+    srtp: Option<Srtp>,
+    srtp_replayed: u64,
+    srtp_forged: u64,
     send_dropped: u64,
 }
 
@@ -81,6 +86,9 @@ impl MediaSession {
             port,
             config,
             rtcp_remote: None,
+            srtp: None,
+            srtp_replayed: 0,
+            srtp_forged: 0,
             send_dropped: 0,
         }
     }
@@ -93,6 +101,21 @@ impl MediaSession {
         self.receiver.configure(config.remote, config.accepts());
         self.sender.configure(config.law, config.payload_type, config.dtmf_payload_type);
         self.config = config;
+    }
+
+    /// Encrypts from now on as was agreed on ([`crate::MediaParams::srtp`]), or no longer. Call it beside
+    /// [`new`](Self::new) and whenever [`configure`](Self::configure) is called; keys that stay the same go on. Packets
+    /// that are not encrypted are then dropped and counted.
+    pub fn secure(&mut self, now: Instant, srtp: Option<&SrtpParams>) {
+        match (&mut self.srtp, srtp) {
+            (Some(running), Some(params)) => running.configure(now, *params),
+            (running, params) => *running = params.map(|params| Srtp::new(*params)),
+        }
+    }
+
+    /// Whether it is encrypted.
+    pub fn is_secured(&self) -> bool {
+        self.srtp.is_some()
     }
 
     /// Our address for RTP, for the SDP.
@@ -132,12 +155,34 @@ impl MediaSession {
 
     fn take(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
         if is_rtcp(datagram) {
-            self.take_rtcp(now, from, datagram);
-        } else if self.config.receive
-            && let Err(reject) = self.receiver.packet(now, from, datagram)
+            return self.take_rtcp(now, from, datagram);
+        }
+        let opened;
+        let packet = match &mut self.srtp {
+            None => datagram,
+            Some(_) if !self.receiver.admits(now, from) => return self.receiver.count_source(),
+            // On hold too: what counts how often the sequence number has wrapped must not miss it.
+            Some(srtp) => match srtp.open(now, datagram) {
+                Ok(packet) => {
+                    opened = packet;
+                    &opened[..]
+                }
+                Err(refused) => return self.count_unprotected(refused),
+            },
+        };
+        if self.config.receive
+            && let Err(reject) = self.receiver.packet(now, from, packet)
         {
             tracing::trace!(%reject, "media packet not used");
         }
+    }
+
+    fn count_unprotected(&mut self, refused: Unprotected) {
+        match refused {
+            Unprotected::Replayed => self.srtp_replayed += 1,
+            Unprotected::Forged => self.srtp_forged += 1,
+        }
+        tracing::trace!(?refused, "encrypted packet not used");
     }
 
     fn take_rtcp(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
@@ -145,7 +190,16 @@ impl MediaSession {
         if from.ip() != self.receiver.destination().ip() {
             return self.receiver.count_source();
         }
-        match self.reporter.packet(now, self.sender.ssrc(), datagram) {
+        let opened;
+        let packet = match self.srtp.as_mut().map(|srtp| srtp.open_rtcp(now, datagram)) {
+            None => datagram,
+            Some(Ok(packet)) => {
+                opened = packet;
+                &opened[..]
+            }
+            Some(Err(refused)) => return self.count_unprotected(refused),
+        };
+        match self.reporter.packet(now, self.sender.ssrc(), packet) {
             Ok(()) => self.rtcp_remote = Some(from),
             Err(Reject::Malformed) => self.receiver.count_malformed(),
             Err(reject) => tracing::trace!(%reject, "RTCP packet not used"),
@@ -171,7 +225,16 @@ impl MediaSession {
         }
         let mut packet = [0; MAX_PACKET];
         let length = self.sender.frame(now, audio, &mut packet);
-        if let Err(error) = MediaPort::send(&self.port.rtp, &packet[..length], self.receiver.destination()) {
+        let to = self.receiver.destination();
+        let sent = match &mut self.srtp {
+            None => MediaPort::send(&self.port.rtp, &packet[..length], to),
+            Some(srtp) => match srtp.protect(&packet[..length]) {
+                Some(packet) => MediaPort::send(&self.port.rtp, &packet, to),
+                // Never in the clear instead.
+                None => Err(std::io::Error::other("it could not be encrypted")),
+            },
+        };
+        if let Err(error) = sent {
             self.send_dropped += 1;
             tracing::trace!(%error, "media packet not sent");
         }
@@ -201,6 +264,7 @@ impl MediaSession {
         (stats.sent, stats.octets) = self.sender.sent();
         stats.sent -= self.send_dropped;
         stats.send_dropped = self.send_dropped;
+        (stats.srtp_replayed, stats.srtp_forged) = (self.srtp_replayed, self.srtp_forged);
         self.reporter.add_to(&mut stats);
         stats
     }
@@ -212,7 +276,16 @@ impl MediaSession {
         }
     }
 
-    fn send_rtcp(&self, packet: &[u8]) {
+    fn send_rtcp(&mut self, packet: &[u8]) {
+        let encrypted;
+        let packet = match self.srtp.as_mut().map(|srtp| srtp.protect_rtcp(packet)) {
+            None => packet,
+            Some(Some(done)) => {
+                encrypted = done;
+                &encrypted[..]
+            }
+            Some(None) => return,
+        };
         let rtp = self.receiver.destination();
         let remote = self.rtcp_remote.or_else(|| Some(SocketAddr::new(rtp.ip(), rtp.port().checked_add(1)?)));
         if let Some(Err(error)) = remote.map(|remote| MediaPort::send(&self.port.rtcp, packet, remote)) {

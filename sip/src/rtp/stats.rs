@@ -39,4 +39,8 @@ pub struct MediaStats {
     pub rejected_payload: u64,
     /// Datagrams that are not RTP or RTCP, or belong to no known timeline.
     pub malformed: u64,
+    /// Encrypted packets that had come before, or were too old to tell (RFC 3711 §3.3.2).
+    pub srtp_replayed: u64,
+    /// Packets that did not come from who has the key: forged, damaged, or not encrypted though SRTP was agreed on.
+    pub srtp_forged: u64,
 }

@@ -24,6 +24,15 @@ pub enum Transport {
     Udp,
     /// A stream of messages.
     Tcp,
+    /// The same, encrypted (RFC 3261 §26.2.1).
+    Tls,
+}
+
+impl Transport {
+    /// Whether messages come over a connection.
+    pub(crate) fn is_stream(self) -> bool {
+        self != Self::Udp
+    }
 }
 
 impl fmt::Display for Transport {
@@ -31,6 +40,7 @@ impl fmt::Display for Transport {
         f.write_str(match self {
             Self::Udp => "UDP",
             Self::Tcp => "TCP",
+            Self::Tls => "TLS",
         })
     }
 }
@@ -56,9 +66,15 @@ pub(crate) struct Flow {
     pub(crate) local: SocketAddr,
     /// Which listener this belongs to; the UDP socket to send from.
     pub(crate) listener: usize,
-    /// The TCP connection to send on while it lives; otherwise one to `remote` is used or opened.
+    /// The connection to send on while it lives; otherwise one to `remote` is used or opened.
     pub(crate) connection: Option<u64>,
+    /// Whom the certificate at the other end has to name; without it, the address. For connections that we open.
+    pub(crate) name: Option<PeerName>,
 }
+
+/// The name of a TLS server; `net` knows what it stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct PeerName(pub(crate) usize);
 
 /// A transaction; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -439,7 +439,7 @@ impl Stack for SipxStack {
 fn reliability(transport: Transport) -> sip::Reliability {
     match transport {
         Transport::Udp => sip::Reliability::Unreliable,
-        Transport::Tcp => sip::Reliability::Reliable,
+        Transport::Tcp | Transport::Tls => sip::Reliability::Reliable,
     }
 }
 
@@ -448,6 +448,7 @@ fn reply_flow(request: &sip::Request, flow: &Flow) -> Flow {
     let kind = match flow.transport {
         Transport::Udp => TransportKind::Udp,
         Transport::Tcp => TransportKind::Tcp,
+        Transport::Tls => TransportKind::Tls,
     };
     let remote = request
         .headers

@@ -47,7 +47,7 @@ fn a_call_survives_the_loss_of_every_second_message() {
     let ours = world.dial(Duration::from_secs(60));
     world.pass(Duration::from_secs(3));
     let theirs = world.incoming.last().expect("the call arrives").1;
-    world.command(CALLEE, Command::Answer { call: theirs, local: local(CALLEE) });
+    world.command(CALLEE, Command::Answer { call: theirs, local: local(CALLEE), srtp: None });
     world.pass(Duration::from_secs(6));
     assert!(matches!(world.events_of(CALLER).last(), Some(CallEvent::Answered(_))), "{:?}", world.events);
     world.command(CALLER, Command::Hangup { call: ours, reason: None });
@@ -73,7 +73,7 @@ fn a_cancel_that_loses_the_race_hangs_up() {
     let mut world = plain();
     let ours = world.dial(Duration::from_secs(60));
     let theirs = world.incoming[0].1;
-    world.command(CALLEE, Command::Answer { call: theirs, local: local(CALLEE) });
+    world.command(CALLEE, Command::Answer { call: theirs, local: local(CALLEE), srtp: None });
     world.command(CALLER, Command::Cancel { call: ours });
     world.millis(200);
     assert!(
@@ -170,6 +170,7 @@ fn a_fork_that_answers_second_is_hung_up() {
         display: None,
         headers: Vec::new(),
         local: local(CALLER),
+        srtp: SrtpPolicy::Off,
         ring_timeout: Duration::from_secs(30),
         flow: flow(CALLER, script()),
         pinned: false,

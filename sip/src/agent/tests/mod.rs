@@ -3,6 +3,7 @@
 mod calls;
 mod registration;
 mod requests;
+mod srtp;
 mod transfer;
 
 use std::collections::VecDeque;
@@ -16,6 +17,7 @@ use rand::rngs::StdRng;
 use super::transfer::Replaced;
 use super::*;
 use crate::registrar::RegistrarEvent;
+use crate::sdes::SrtpPolicy;
 use crate::sdp::{Codec, LocalMedia};
 use crate::stack::{SipxStack, Wire};
 
@@ -48,7 +50,7 @@ fn script() -> SocketAddr {
 }
 
 fn flow(from: usize, to: SocketAddr) -> Flow {
-    Flow { transport: Transport::Udp, remote: to, local: addr(from), listener: 0, connection: None }
+    Flow { transport: Transport::Udp, remote: to, local: addr(from), listener: 0, connection: None, name: None }
 }
 
 fn local(index: usize) -> LocalMedia {
@@ -159,6 +161,7 @@ impl World {
             display: Some("Caller".to_owned()),
             headers: vec![("X-Test".to_owned(), "1".to_owned())],
             local: local(CALLER),
+            srtp: self.agents[CALLER].srtp_policy(),
             ring_timeout,
             flow: flow(CALLER, addr(CALLEE)),
             pinned: false,
@@ -174,7 +177,7 @@ impl World {
         let theirs = self.incoming.last().expect("the call arrives").1;
         self.command(CALLEE, Command::Ring { call: theirs });
         self.millis(50);
-        self.command(CALLEE, Command::Answer { call: theirs, local: local(CALLEE) });
+        self.command(CALLEE, Command::Answer { call: theirs, local: local(CALLEE), srtp: None });
         self.millis(50);
         assert!(
             matches!(self.events_of(CALLER)[..], [CallEvent::Ringing, CallEvent::Answered(_)]),
@@ -225,7 +228,7 @@ fn tag_of(messages: &[String]) -> String {
 fn scripted_call(world: &mut World, extra: &str) -> (String, u64) {
     world.say(&raw("INVITE", 1, None, extra, SDP));
     let call = world.incoming.last().expect("the call arrives").1;
-    world.command(CALLEE, Command::Answer { call, local: local(CALLEE) });
+    world.command(CALLEE, Command::Answer { call, local: local(CALLEE), srtp: None });
     world.millis(20);
     let tag = tag_of(&world.script);
     world.say(&raw("ACK", 1, Some(&tag), "", ""));

@@ -184,6 +184,7 @@ fn a_registered_seat_is_called_at_its_contact() {
         display: None,
         headers: Vec::new(),
         local: local(CALLEE),
+        srtp: SrtpPolicy::Off,
         ring_timeout: Duration::from_secs(30),
         flow,
         pinned: true,
@@ -192,7 +193,7 @@ fn a_registered_seat_is_called_at_its_contact() {
     world.millis(50);
     let (agent, call) = *world.incoming.last().expect("the seat is called");
     assert_eq!(agent, CALLER);
-    world.command(CALLER, Command::Answer { call, local: local(CALLER) });
+    world.command(CALLER, Command::Answer { call, local: local(CALLER), srtp: None });
     world.millis(50);
     assert!(matches!(world.events_of(CALLEE)[..], [CallEvent::Answered(_)]), "{:?}", world.events);
 }
@@ -229,6 +230,7 @@ fn dial_script(world: &mut World) -> String {
         display: None,
         headers: Vec::new(),
         local: local(CALLER),
+        srtp: SrtpPolicy::Off,
         ring_timeout: Duration::from_secs(30),
         flow: flow(CALLER, script()),
         pinned: false,

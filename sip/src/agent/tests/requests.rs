@@ -12,7 +12,7 @@ fn an_unanswered_200_is_sent_again_and_then_ended_with_bye() {
     world.say(&raw("INVITE", 1, None, "", SDP));
     let call = world.incoming[0].1;
     world.script.clear();
-    world.command(CALLEE, Command::Answer { call, local: local(CALLEE) });
+    world.command(CALLEE, Command::Answer { call, local: local(CALLEE), srtp: None });
     world.pass(Duration::from_secs(40));
     let oks = codes(&world.script).len();
     assert_eq!(oks, 11, "one, and again after 0.5, 1, 2, 4, 4 … s until 32 s");
@@ -25,7 +25,7 @@ fn an_invite_without_offer_gets_ours_and_the_ack_answers() {
     let mut world = plain();
     world.say(&raw("INVITE", 1, None, "", ""));
     let call = world.incoming[0].1;
-    world.command(CALLEE, Command::Answer { call, local: local(CALLEE) });
+    world.command(CALLEE, Command::Answer { call, local: local(CALLEE), srtp: None });
     world.millis(20);
     assert!(world.script.last().is_some_and(|m| m.contains("m=audio")), "the 200 has an offer");
     assert!(world.events.is_empty(), "not answered before the ACK");
@@ -44,7 +44,7 @@ fn a_hangup_before_the_ack_waits_for_it() {
     let mut world = plain();
     world.say(&raw("INVITE", 1, None, "", SDP));
     let call = world.incoming[0].1;
-    world.command(CALLEE, Command::Answer { call, local: local(CALLEE) });
+    world.command(CALLEE, Command::Answer { call, local: local(CALLEE), srtp: None });
     world.command(CALLEE, Command::Hangup { call, reason: None });
     world.millis(20);
     assert!(!world.script.iter().any(|m| m.starts_with("BYE")), "no BYE before the ACK");

@@ -82,7 +82,7 @@ fn a_call_takes_the_place_of_another_when_it_is_answered() {
     let (_, new) = *world.incoming.last().expect("the second call arrives");
     assert_eq!(world.replaces.last(), Some(&Some(Replaced { call: theirs, early: false })));
     assert!(world.events.is_empty(), "the first call is not touched before the answer: {:?}", world.events);
-    world.command(CALLEE, Command::Answer { call: new, local: local(CALLEE) });
+    world.command(CALLEE, Command::Answer { call: new, local: local(CALLEE), srtp: None });
     world.millis(100);
     let replaced = CallEvent::Ended {
         by: EndReason::Replaced,
@@ -142,6 +142,7 @@ fn only_an_early_call_of_our_own_can_be_replaced() {
         display: None,
         headers: Vec::new(),
         local: local(CALLEE),
+        srtp: SrtpPolicy::Off,
         ring_timeout: Duration::from_secs(30),
         flow: flow(CALLEE, addr(CALLER)),
         pinned: false,
@@ -155,7 +156,7 @@ fn only_an_early_call_of_our_own_can_be_replaced() {
     world.say(&replacing(&call_id, &ours, &peer, ";early-only"));
     let (_, new) = *world.incoming.last().expect("the second call arrives");
     assert_eq!(world.replaces.last(), Some(&Some(Replaced { call: 9, early: true })));
-    world.command(CALLEE, Command::Answer { call: new, local: local(CALLEE) });
+    world.command(CALLEE, Command::Answer { call: new, local: local(CALLEE), srtp: None });
     world.millis(100);
     assert!(world.events_of(CALLER).contains(&&CallEvent::Cancelled), "{:?}", world.events);
     let told = world
