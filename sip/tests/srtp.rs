@@ -172,7 +172,7 @@ async fn repeated_forged_and_plain_packets_are_dropped_and_counted() {
     one.push(now + TICK * 10, &[3_000; FRAME]);
     let (genuine, _) = relay.take().await;
     let mut forged = Vec::new();
-    for at in [1, 3, 6, 11, 12, 100, genuine.len() - 1] {
+    for at in [1, 6, 11, 12, 100, genuine.len() - 1] {
         let mut packet = genuine.clone();
         packet[at] ^= 0x04;
         forged.push(packet);
