@@ -2,19 +2,23 @@
 //!
 //!     cargo nextest run -p nightline-sip --run-ignored only phones
 
+mod secure;
+
 use std::future::Future;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use nightline_sip::rtp::{FRAME, Law, MediaConfig, MediaPort, MediaSession, MediaStats};
 use nightline_sip::{
     Account, Codec, Dial, DigestAlgorithm, Endpoint, EndpointConfig, IncomingCalls, LocalMedia,
-    OutgoingEvent, RegistrarConfig, RegistrarEvent, Seats, Secret, Session, SessionEvent, TransferStage,
-    Transport,
+    OutgoingEvent, RegistrarConfig, RegistrarEvent, Seats, Secret, Session, SessionEvent, SrtpPolicy,
+    SrtpSuite, TransferStage, Transport,
     uui::{self, Uui},
 };
+use secure::Authority;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -108,17 +112,29 @@ async fn registered(seats: &mut Seats) {
     assert!(matches!(event, Some(RegistrarEvent::Registered(_))), "told {event:?}");
 }
 
-fn baresip(desk: SocketAddr, transport: &str) -> Phone {
-    let folder = folder(&format!("baresip-{transport}"));
+/// What it speaks: what it hears.
+const ECHO: &str = "aubridge,sink";
+
+/// `source` is what it speaks, `config_too` and `account_too` are more of its settings.
+fn baresip(
+    name: &str,
+    desk: SocketAddr,
+    transport: &str,
+    source: &str,
+    config_too: &str,
+    account_too: &str,
+) -> Phone {
+    let folder = folder(&format!("baresip-{name}"));
     let config = format!(
-        "poll_method epoll\nsip_listen 127.0.0.1:{}\naudio_player aubridge,sink\naudio_source aubridge,sink\n\
+        "poll_method epoll\nsip_listen 127.0.0.1:{}\naudio_player aubridge,sink\naudio_source {source}\n\
          audio_alert aubridge,alert\nnet_interface 127.0.0.1\nmodule_path /usr/lib/baresip/modules\n\
-         module stdio.so\nmodule g711.so\nmodule aubridge.so\nmodule_tmp uuid.so\nmodule_tmp account.so\nmodule_app menu.so\n",
+         module stdio.so\nmodule g711.so\nmodule aubridge.so\nmodule_tmp uuid.so\nmodule_tmp account.so\nmodule_app menu.so\n\
+         {config_too}",
         free_port()
     );
     let account = format!(
         "<sip:2001@{desk};transport={transport}>;auth_user=2001;auth_pass=secret;regint=60;answermode=auto;\
-         audio_codecs=PCMA/8000/1\n"
+         audio_codecs=PCMA/8000/1{account_too}\n"
     );
     write(&folder, "config", &config);
     write(&folder, "accounts", &account);
@@ -169,7 +185,7 @@ async fn baresip_registers_is_called_and_leaves() {
         // It takes no other challenge than a lone MD5.
         let (desk, _calls) = desk(vec![DigestAlgorithm::Md5]).await;
         let mut seats = desk.seats();
-        let mut phone = baresip(desk.local_addr(transport).expect("a listener"), name);
+        let mut phone = baresip(name, desk.local_addr(transport).expect("a listener"), name, ECHO, "", "");
         registered(&mut seats).await;
         let session = call(&desk, "sip:2001@nightline").await;
         assert_eq!(session.media().codec, Codec::Pcma);
@@ -239,4 +255,132 @@ async fn linphone_takes_our_place_in_another_call() {
     assert_eq!((first, second.map(|replaces| replaces.call)), (&None, Some(old.key())));
     assert_eq!(*told, [context]);
     phone.say("quit");
+}
+
+#[expect(clippy::disallowed_methods, reason = "a phone lives in real time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// Talks to the phone for this long; how loud its echo was in the last half second, and what was counted.
+async fn talk(media: &mut MediaSession, time: Duration) -> (u32, MediaStats) {
+    let ticks = (time.as_millis() / 20) as u32;
+    let mut tick = tokio::time::interval(Duration::from_millis(20));
+    let mut level = 0;
+    for frame in 0..ticks {
+        tick.tick().await;
+        media.drain(now());
+        let heard = media.pull(now());
+        if frame + 25 >= ticks {
+            level += heard.samples.iter().map(|sample| u32::from(sample.unsigned_abs())).sum::<u32>();
+        }
+        // 500 Hz: sixteen samples.
+        media.push(now(), &std::array::from_fn(|i| if i % 16 < 8 { 6_000 } else { -6_000 }));
+    }
+    (level / 25 / FRAME as u32, media.stats())
+}
+
+fn secured(session: &Session, port: MediaPort, suite: SrtpSuite) -> MediaSession {
+    let params = session.media();
+    assert_eq!(params.srtp.map(|srtp| srtp.suite), Some(suite));
+    let mut media = MediaSession::new(now(), port, MediaConfig::new(params.remote, Law::A));
+    media.secure(now(), params.srtp.as_ref());
+    media
+}
+
+fn local(port: &MediaPort) -> LocalMedia {
+    LocalMedia { ip: LOOPBACK, port: port.local().port(), codecs: vec![Codec::Pcma] }
+}
+
+/// A desk on TLS that requires SRTP, and its seat, which does too.
+async fn secured_desk(ca: &Authority, source: &str) -> (Endpoint, IncomingCalls, Phone) {
+    let secret = Secret::Password("secret".to_owned());
+    let (desk, calls) = secure::endpoint(ca.tls(), |config| {
+        config.accounts = vec![Account { user: "2001".to_owned(), realm: None, secret }];
+        config.registrar =
+            RegistrarConfig { algorithms: vec![DigestAlgorithm::Md5], ..RegistrarConfig::default() };
+        config.srtp = SrtpPolicy::Required;
+    })
+    .await;
+    let mut seats = desk.seats();
+    let address = desk.local_addr(Transport::Tls).expect("a listener");
+    let settings = format!("module srtp.so\nmodule aufile.so\nsip_cafile {}\n", ca.ca().display());
+    let name = format!("tls-{}", &source[..3]);
+    let phone = baresip(&name, address, "tls", source, &settings, ";mediaenc=srtp-mand");
+    registered(&mut seats).await;
+    (desk, calls, phone)
+}
+
+/// It plays what it hears into its own microphone, so we hear ourselves if encryption works both ways.
+#[tokio::test]
+#[ignore = "needs baresip-core"]
+async fn baresip_over_tls_hears_us_and_is_heard_by_srtp() {
+    let ca = Authority::new("Test CA");
+    let (desk, _calls, mut phone) = secured_desk(&ca, ECHO).await;
+    let port = MediaPort::bind(LOOPBACK, 20_000..=59_999).expect("a free pair");
+    let mut dial = dial("sip:2001@nightline");
+    dial.local = local(&port);
+    let mut outgoing = desk.dial(dial).await.expect("a call");
+    let session = loop {
+        match soon("an answer", outgoing.event()).await {
+            OutgoingEvent::Answered(session) => break session,
+            OutgoingEvent::Failed { code, reason, .. } => panic!("not answered: {code} {reason}"),
+            _ => {}
+        }
+    };
+    let mut media = secured(&session, port, SrtpSuite::AeadAes256Gcm);
+    // Long enough for its report.
+    let (level, stats) = talk(&mut media, Duration::from_secs(8)).await;
+    assert!(level > 3_000 && stats.received > 350, "{level} {stats:?}");
+    assert!(stats.remote_loss == Some(0.0), "no report of the phone could be read: {stats:?}");
+    // It opens the way through a NAT by one RTCP packet in the clear.
+    assert!(stats.srtp_forged <= 1 && stats.srtp_replayed == 0, "{stats:?}");
+    phone.say("q");
+}
+
+/// A minute of 500 Hz in a WAV file: 16 bits, mono, 8 kHz.
+fn tone(folder: &Authority) -> PathBuf {
+    let samples = (0..480_000).flat_map(|i| if i % 16 < 8 { [0x70, 0x17] } else { [0x90, 0xe8] });
+    let data: Vec<u8> = samples.collect();
+    let mut file = b"RIFF".to_vec();
+    file.extend((36 + data.len() as u32).to_le_bytes());
+    file.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0data");
+    file.extend((data.len() as u32).to_le_bytes());
+    file.extend(data);
+    let path = folder.folder().join("tone.wav");
+    std::fs::write(&path, file).expect("a file");
+    path
+}
+
+/// It speaks a tone of its own: what it hears would not come back after a hold, encrypted or not.
+#[tokio::test]
+#[ignore = "needs baresip-core"]
+async fn baresip_calls_us_over_tls_and_holds_and_resumes_with_srtp() {
+    let ca = Authority::new("Test CA");
+    let (desk, mut calls, mut phone) = secured_desk(&ca, &format!("aufile,{}", tone(&ca).display())).await;
+    let address = desk.local_addr(Transport::Tls).expect("a listener");
+    phone.say(&format!("/dial sip:400@{address};transport=tls"));
+    let incoming = soon("its call", calls.next()).await.expect("a running endpoint");
+    assert!(incoming.header("Via").is_some_and(|via| via.starts_with("SIP/2.0/TLS ")));
+    let port = MediaPort::bind(LOOPBACK, 20_000..=59_999).expect("a free pair");
+    let mut session = soon("the answer", incoming.answer(local(&port))).await.expect("an answered call");
+    let mut media = secured(&session, port, SrtpSuite::Aes128CmHmacSha1_80);
+    let (level, stats) = talk(&mut media, Duration::from_secs(2)).await;
+    assert!(level > 3_000, "{level} {stats:?}");
+    // Its keys for hold and resume; it describes itself anew each time.
+    for key in ["x", "X"] {
+        phone.say(key);
+        let SessionEvent::Media(params) = soon("new media", session.event()).await else {
+            panic!("no new media")
+        };
+        assert!(params.srtp.is_some() && params.direction.sends() == (key == "X"), "{params:?}");
+        let mut config = MediaConfig::new(params.remote, Law::A);
+        (config.send, config.receive) = (params.direction.sends(), params.direction.receives());
+        media.configure(config);
+        media.secure(now(), params.srtp.as_ref());
+        talk(&mut media, Duration::from_secs(1)).await;
+    }
+    let (level, stats) = talk(&mut media, Duration::from_secs(2)).await;
+    assert!(level > 3_000 && stats.srtp_forged <= 1 && stats.srtp_replayed == 0, "{level} {stats:?}");
+    phone.say("q");
 }
