@@ -23,6 +23,8 @@ use crate::tls::{self, Tls, TlsError};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection without a byte for this long is closed.
 const IDLE: Duration = Duration::from_secs(3600);
+/// A peer that takes nothing of a message for this long is given up: 64·T1, when its transaction has failed anyway.
+const STALLED: Duration = Duration::from_secs(32);
 /// Messages waiting for a slow connection; one more and it is given up.
 const QUEUE: usize = 256;
 /// Different names of TLS servers that are called while the endpoint runs.
@@ -34,12 +36,32 @@ type Queue = mpsc::Receiver<(Bytes, Option<TxRef>)>;
 /// What the sockets have to tell.
 #[derive(Debug)]
 pub(crate) enum NetEvent {
-    Datagram { listener: usize, from: SocketAddr, bytes: Bytes },
-    Accepted { listener: usize, stream: TcpStream, from: SocketAddr },
+    Datagram {
+        listener: usize,
+        from: SocketAddr,
+        bytes: Bytes,
+    },
+    Accepted {
+        listener: usize,
+        stream: TcpStream,
+        from: SocketAddr,
+    },
     /// A TLS handshake of somebody who connected to us is over; `None` if it failed.
-    Shaken { handshake: u64, listener: usize, stream: Option<Box<TlsStream<TcpStream>>>, from: SocketAddr },
-    Data { connection: u64, bytes: Bytes },
-    Closed { connection: u64, unsent: Vec<TxRef>, why: Option<String> },
+    Shaken {
+        handshake: u64,
+        listener: usize,
+        stream: Option<Box<TlsStream<TcpStream>>>,
+        from: SocketAddr,
+    },
+    Data {
+        connection: u64,
+        bytes: Bytes,
+    },
+    Closed {
+        connection: u64,
+        unsent: Vec<TxRef>,
+        why: Option<String>,
+    },
 }
 
 struct Listener {
@@ -388,12 +410,12 @@ async fn pump(
                 if doubtful {
                     unsent.extend(tx);
                 }
-                let written = async {
+                let written = tokio::time::timeout(STALLED, async {
                     writer.write_all(&bytes).await?;
                     // TLS keeps what the socket does not take at once.
                     writer.flush().await
-                };
-                if let Err(error) = written.await {
+                });
+                if let Err(error) = written.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
                     unsent.extend(tx.filter(|_| !doubtful));
                     failure = Some(error);
                     break;
@@ -417,7 +439,8 @@ async fn pump(
             }
         }
     }
-    let _ = writer.shutdown().await;
+    // TLS has a word for the end, which a peer that no longer reads would hold up.
+    let _ = tokio::time::timeout(CONNECT_TIMEOUT, writer.shutdown()).await;
     give_up(connection, queue, events, unsent, failure.as_ref()).await;
 }
 
@@ -434,7 +457,7 @@ async fn give_up(
         unsent.extend(tx);
     }
     let why = failure.and_then(tls::explain);
-    if let Some(why) = &why {
+    if let Some(why) = why.as_ref().filter(|_| !unsent.is_empty()) {
         tracing::warn!("a SIP connection over TLS failed: {why}");
     }
     let _ = events.send(NetEvent::Closed { connection, unsent, why }).await;

@@ -129,7 +129,7 @@ pub struct MediaParams {
     /// How much audio the peer wants in a packet.
     pub ptime: Duration,
     /// Keys, if RTP and RTCP are encrypted: for [`crate::rtp::MediaSession::secure`].
-    pub srtp: Option<SrtpParams>,
+    pub srtp: Option<Box<SrtpParams>>,
 }
 
 /// Why a description cannot be used.
@@ -142,7 +142,9 @@ pub enum SdpError {
     #[error("the session description has no usable audio stream; offer m=audio with RTP/AVP or RTP/SAVP")]
     NoAudio,
     /// There is nothing but SRTP, and ours is off.
-    #[error("the peer offers nothing but SRTP, which is off here; set the policy to `Optional`, or offer RTP/AVP")]
+    #[error(
+        "the peer offers nothing but SRTP, which is off here; set the policy to `Optional`, or offer RTP/AVP"
+    )]
     SrtpOff,
     /// There is nothing but SRTP, with its keys where others can read them.
     #[error(
@@ -150,7 +152,9 @@ pub enum SdpError {
     )]
     SrtpOverPlainSip,
     /// SRTP is required, and the peer has plain RTP.
-    #[error("SRTP is required, and the peer has plain RTP; switch SRTP on there, or set the policy to `Optional`")]
+    #[error(
+        "SRTP is required, and the peer has plain RTP; switch SRTP on there, or set the policy to `Optional`"
+    )]
     SrtpRequired,
     /// There is SRTP with suites or parameters that we do not have.
     #[error("no a=crypto in common; offer AES_CM_128_HMAC_SHA1_80 with one key, without MKI")]
@@ -167,7 +171,9 @@ impl SdpError {
             Self::Unreadable(_) => (399, "Session description cannot be read"),
             Self::NoAudio => (304, "Media type not available: audio over RTP/AVP or RTP/SAVP is needed"),
             Self::SrtpOff => (302, "Incompatible transport protocol: no SRTP here, offer RTP/AVP"),
-            Self::SrtpOverPlainSip => (302, "Incompatible transport protocol: SRTP keys are taken over TLS only"),
+            Self::SrtpOverPlainSip => {
+                (302, "Incompatible transport protocol: SRTP keys are taken over TLS only")
+            }
             Self::SrtpRequired => (302, "Incompatible transport protocol: SRTP is required, offer RTP/SAVP"),
             Self::NoCommonSuite => (399, "No a=crypto in common: offer AES_CM_128_HMAC_SHA1_80 without MKI"),
             Self::NoCommonCodec => (305, "Incompatible media format: offer PCMA or PCMU"),
@@ -401,7 +407,7 @@ impl Stream {
             comfort_noise_payload_type: self.comfort_noise,
             direction: Direction::new(wish.sends() && self.receives, wish.receives() && self.sends),
             ptime: self.ptime,
-            srtp,
+            srtp: srtp.map(Box::new),
         }
     }
 }
@@ -597,13 +603,14 @@ mod tests {
         for policy in [SrtpPolicy::Optional, SrtpPolicy::Required] {
             let (text, params) =
                 securely(&remote, Direction::SendRecv, terms(policy), None).expect("an answer");
-            let srtp = params.srtp.expect("keys");
+            let srtp = params.srtp.as_deref().copied();
+            let (agreed, srtp) = (srtp, srtp.expect("keys"));
             assert_ne!(srtp.local, srtp.remote);
             assert!(text.contains("m=audio 40000 RTP/SAVP 8\r\n"), "{text}");
             assert!(text.contains("a=crypto:7 AES_CM_128_HMAC_SHA1_32 inline:"), "{text}");
             assert!(!text.contains(KEY), "{text}");
             let (same, kept) =
-                securely(&remote, Direction::SendRecv, terms(policy), params.srtp).expect("an answer");
+                securely(&remote, Direction::SendRecv, terms(policy), agreed).expect("an answer");
             assert_eq!((same, kept.srtp), (text, params.srtp), "their key has not changed, nor has ours");
         }
     }
@@ -618,7 +625,7 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(7);
         let mut answer = |remote: &Remote, agreed| {
             let answer = remote.answer(&local(), ORIGIN, wish, terms, agreed, &mut rng);
-            answer.expect("an answer").1.srtp.expect("keys")
+            *answer.expect("an answer").1.srtp.expect("keys")
         };
         let before = answer(&read(KEY), None);
         let after = answer(&read(&KEY.replace('d', "e")), Some(before));

@@ -69,10 +69,7 @@ pub(crate) enum Way {
         name: Option<String>,
     },
     /// Where this account has registered, or this contact of it.
-    Seat {
-        user: String,
-        contact: Option<String>,
-    },
+    Seat { user: String, contact: Option<String> },
 }
 
 /// The task.
@@ -244,7 +241,8 @@ impl Shell {
     ) -> Result<Flow, Error> {
         let bad = |reason: String| Error::Target { uri: uri.to_owned(), reason };
         let flow = self.net.flow_to(transport, remote);
-        let flow = flow.ok_or_else(|| bad(format!("there is no {transport} listener for its address family")))?;
+        let flow =
+            flow.ok_or_else(|| bad(format!("there is no {transport} listener for its address family")))?;
         let name = name.map(|name| self.net.name(name)).transpose();
         Ok(Flow { name: name.map_err(|reason| bad(reason.to_owned()))?, ..flow })
     }

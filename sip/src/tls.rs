@@ -104,7 +104,9 @@ pub enum TlsError {
         reason: String,
     },
     /// A certificate is no longer good, or not yet.
-    #[error("the certificate in {path} is good from {from} to {until} only; get a new one, or look at the clock")]
+    #[error(
+        "the certificate in {path} is good from {from} to {until} only; get a new one, or look at the clock"
+    )]
     Validity {
         /// The file.
         path: PathBuf,
@@ -114,7 +116,9 @@ pub enum TlsError {
         until: String,
     },
     /// A file has no private key that can be used.
-    #[error("{path} has no usable private key: {reason}; give an unencrypted PKCS#8, PKCS#1 or SEC1 key in PEM")]
+    #[error(
+        "{path} has no usable private key: {reason}; give an unencrypted PKCS#8, PKCS#1 or SEC1 key in PEM"
+    )]
     Key {
         /// The file.
         path: PathBuf,
@@ -122,7 +126,9 @@ pub enum TlsError {
         reason: String,
     },
     /// The key is that of another certificate.
-    #[error("the key in {key} is not that of the certificate in {certificate}; give the two that were made together")]
+    #[error(
+        "the key in {key} is not that of the certificate in {certificate}; give the two that were made together"
+    )]
     Mismatch {
         /// The certificate.
         certificate: PathBuf,
@@ -236,8 +242,7 @@ impl CertificateFiles {
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let text = read(path)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    let found =
-        found.map_err(|error| TlsError::Pem { path: path.to_owned(), reason: error.to_string() })?;
+    let found = found.map_err(|error| TlsError::Pem { path: path.to_owned(), reason: error.to_string() })?;
     if found.is_empty() { Err(TlsError::NoCertificate { path: path.to_owned() }) } else { Ok(found) }
 }
 
@@ -260,7 +265,9 @@ fn system_authorities() -> RootCertStore {
     let found = rustls_native_certs::load_native_certs();
     let (good, bad) = store.add_parsable_certificates(found.certs);
     if good == 0 {
-        tracing::warn!("the system has no CA certificates: nobody can be called over TLS; give a file in `tls.roots`");
+        tracing::warn!(
+            "the system has no CA certificates: nobody can be called over TLS; give a file in `tls.roots`"
+        );
     }
     tracing::debug!(good, bad, unread = found.errors.len(), "CA certificates of the system");
     store
@@ -297,7 +304,8 @@ pub(crate) fn explain(error: &io::Error) -> Option<String> {
     };
     let reason = match certificate {
         CertificateError::UnknownIssuer => {
-            "its certificate is signed by no CA that we trust; give the file of its CA in `tls.roots`".to_owned()
+            "its certificate is signed by no CA that we trust; give the file of its CA in `tls.roots`"
+                .to_owned()
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "its certificate has expired; it needs a new one".to_owned()

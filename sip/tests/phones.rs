@@ -282,9 +282,9 @@ async fn talk(media: &mut MediaSession, time: Duration) -> (u32, MediaStats) {
 
 fn secured(session: &Session, port: MediaPort, suite: SrtpSuite) -> MediaSession {
     let params = session.media();
-    assert_eq!(params.srtp.map(|srtp| srtp.suite), Some(suite));
+    assert_eq!(params.srtp.as_deref().map(|srtp| srtp.suite), Some(suite));
     let mut media = MediaSession::new(now(), port, MediaConfig::new(params.remote, Law::A));
-    media.secure(now(), params.srtp.as_ref());
+    media.secure(now(), params.srtp.as_deref());
     media
 }
 
@@ -377,7 +377,7 @@ async fn baresip_calls_us_over_tls_and_holds_and_resumes_with_srtp() {
         let mut config = MediaConfig::new(params.remote, Law::A);
         (config.send, config.receive) = (params.direction.sends(), params.direction.receives());
         media.configure(config);
-        media.secure(now(), params.srtp.as_ref());
+        media.secure(now(), params.srtp.as_deref());
         talk(&mut media, Duration::from_secs(1)).await;
     }
     let (level, stats) = talk(&mut media, Duration::from_secs(2)).await;

@@ -101,6 +101,9 @@ async fn other_certificates_are_taken_while_a_call_is_up() {
     assert!(code == 503 && reason.contains("signed by no CA"), "{code} {reason}");
 }
 
+/// Whether an error is the right one.
+type Fits = fn(&TlsError) -> bool;
+
 #[tokio::test]
 async fn what_is_wrong_with_a_file_is_said() {
     let ca = Authority::new("Test CA");
@@ -119,7 +122,6 @@ async fn what_is_wrong_with_a_file_is_said() {
         let identity = Some(nightline_sip::CertificateFiles { certificate, key });
         TlsConfig { identity, roots: Roots::File(ca.ca()), ..TlsConfig::default() }
     };
-    type Fits = fn(&TlsError) -> bool;
     let cases: [(&str, TlsConfig, Fits); 11] = [
         ("no file", of(&nowhere, &good.key), |e| matches!(e, TlsError::Unreadable { .. })),
         ("no key file", of(&good.certificate, &nowhere), |e| matches!(e, TlsError::Unreadable { .. })),
@@ -131,11 +133,9 @@ async fn what_is_wrong_with_a_file_is_said() {
         ("another key", of(&good.certificate, &more.key), |e| matches!(e, TlsError::Mismatch { .. })),
         ("expired", of(&past.certificate, &past.key), |e| matches!(e, TlsError::Validity { .. })),
         ("not yet good", of(&coming.certificate, &coming.key), |e| matches!(e, TlsError::Validity { .. })),
-        (
-            "a bad CA",
-            TlsConfig { client_ca: Some(noise.clone()), ..of(&good.certificate, &good.key) },
-            |e| matches!(e, TlsError::Certificate { .. }),
-        ),
+        ("a bad CA", TlsConfig { client_ca: Some(noise.clone()), ..of(&good.certificate, &good.key) }, |e| {
+            matches!(e, TlsError::Certificate { .. })
+        }),
     ];
     let listen = vec![(Transport::Tls, SocketAddr::new(LOOPBACK, 0))];
     for (why, tls, fits) in cases {
@@ -194,7 +194,9 @@ async fn what_is_no_tls_is_turned_away_and_so_is_everybody_without_a_certificate
     let ca = Authority::new("Test CA");
     let (callee, mut calls) = endpoint(ca.tls(), |_| ()).await;
     let mut plain = connect([127, 0, 0, 1], port(&callee)).await;
-    tokio::io::AsyncWriteExt::write_all(&mut plain, b"OPTIONS sip:a SIP/2.0\r\nl: 0\r\n\r\n").await.expect("sent");
+    tokio::io::AsyncWriteExt::write_all(&mut plain, b"OPTIONS sip:a SIP/2.0\r\nl: 0\r\n\r\n")
+        .await
+        .expect("sent");
     let mut rest = Vec::new();
     let _ = soon("the end", plain.read_to_end(&mut rest)).await;
     assert!(!rest.starts_with(b"SIP/2.0"), "answered in the clear");
@@ -214,15 +216,12 @@ async fn a_phone_registers_over_tls_and_is_called_on_its_connection() {
     let secret = || Secret::Password("secret".to_owned());
     let (desk, _calls) = endpoint(ca.tls(), |config| {
         config.accounts = vec![Account { user: "2001".to_owned(), realm: None, secret: secret() }];
-        config.registrar = RegistrarConfig {
-            algorithms: vec![DigestAlgorithm::Sha256],
-            ..RegistrarConfig::default()
-        };
+        config.registrar =
+            RegistrarConfig { algorithms: vec![DigestAlgorithm::Sha256], ..RegistrarConfig::default() };
     })
     .await;
     let (phone, mut calls) = endpoint(ca.client(), |config| {
-        config.credentials =
-            vec![Credentials { realm: None, user: "2001".to_owned(), secret: secret() }];
+        config.credentials = vec![Credentials { realm: None, user: "2001".to_owned(), secret: secret() }];
     })
     .await;
     let mut registration = phone

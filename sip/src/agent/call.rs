@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::message::{self, Headers, Method, NameAddr, Reply, Request, SipUri};
-use crate::sdes::{Crypto, SrtpPolicy, Terms};
+use crate::sdes::{Crypto, SrtpParams, SrtpPolicy, Terms};
 use crate::sdp::{Direction, LocalMedia, MediaParams, Origin, Remote, SdpError};
 use crate::stack::{ClientTx, Flow, ServerTx, Transport};
 
@@ -53,6 +53,11 @@ impl Call {
         let body = message::body_of(headers, body, "application/sdp").ok_or(SdpError::NoAudio)?;
         let local = self.local.as_ref().ok_or(SdpError::NoAudio)?;
         Remote::read(&body)?.as_answer(local, self.wish, &self.offered)
+    }
+
+    /// The keys in use.
+    pub(super) fn agreed_srtp(&self) -> Option<SrtpParams> {
+        self.media.as_ref()?.srtp.as_deref().copied()
     }
 
     /// What may be agreed on about SRTP; `over_plain`: also without TLS.

@@ -208,13 +208,7 @@ impl<S: Stack> Agent<S> {
     }
 
     /// 200, with our answer or our offer.
-    pub(super) fn answer(
-        &mut self,
-        now: Instant,
-        id: u64,
-        mut local: LocalMedia,
-        srtp: Option<SrtpPolicy>,
-    ) {
+    pub(super) fn answer(&mut self, now: Instant, id: u64, mut local: LocalMedia, srtp: Option<SrtpPolicy>) {
         let (min_se, session_expires) = (self.min_se(), self.config.session_expires);
         let over_plain = self.config.srtp_over_plain_sip;
         let Some(call) = self.calls.get_mut(&id) else { return };
@@ -240,13 +234,13 @@ impl<S: Stack> Agent<S> {
                 .map(|(body, media)| (body, Some(media))),
         };
         let (body, media) = match answered {
-                Ok(answered) => answered,
-                Err(error) => {
-                    let reply = not_acceptable(&error, &call.dialog.flow).tag(&call.dialog.local_tag);
-                    self.stack.respond(now, tx, &reply);
-                    self.event(id, CallEvent::Unanswerable(error));
-                    return self.over(now, id);
-                }
+            Ok(answered) => answered,
+            Err(error) => {
+                let reply = not_acceptable(&error, &call.dialog.flow).tag(&call.dialog.local_tag);
+                self.stack.respond(now, tx, &reply);
+                self.event(id, CallEvent::Unanswerable(error));
+                return self.over(now, id);
+            }
         };
         let (running, value) = accept_timer(&timer, min_se, session_expires);
         call.timer = Some(running);

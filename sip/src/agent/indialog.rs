@@ -116,7 +116,7 @@ impl<S: Stack> Agent<S> {
         let (min_se, session_expires) = (self.min_se(), self.config.session_expires);
         let over_plain = self.config.srtp_over_plain_sip;
         let call = self.calls.get_mut(&id)?;
-        let (terms, agreed) = (call.terms(over_plain), call.media.as_ref().and_then(|media| media.srtp));
+        let (terms, agreed) = (call.terms(over_plain), call.agreed_srtp());
         let mut body = None;
         let mut changed = None;
         if let (Some(offer), Some(local)) = (offer, &call.local) {

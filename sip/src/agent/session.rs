@@ -76,7 +76,7 @@ impl<S: Stack> Agent<S> {
         let over_plain = self.config.srtp_over_plain_sip;
         let call = self.calls.get_mut(&id)?;
         call.origin.version += 1;
-        call.offered = match call.media.as_ref().and_then(|media| media.srtp) {
+        call.offered = match call.agreed_srtp() {
             Some(agreed) if !fresh => vec![Crypto { tag: 1, suite: agreed.suite, key: agreed.local }],
             None if !call.terms(over_plain).offers() => Vec::new(),
             _ => Crypto::all(&mut self.rng),

@@ -64,8 +64,14 @@ impl Desk {
         let uri = "sip:nightline".to_owned();
         let request = Request { method: Method::Register, uri, headers, body: bytes::Bytes::new() };
         let local = "192.0.2.1:5060".parse().expect("an address");
-        let flow =
-            Flow { transport: Transport::Udp, remote: self.source, local, listener: 0, connection: None, name: None };
+        let flow = Flow {
+            transport: Transport::Udp,
+            remote: self.source,
+            local,
+            listener: 0,
+            connection: None,
+            name: None,
+        };
         self.registrar.register(self.now, &request, flow, &mut self.rng)
     }
 

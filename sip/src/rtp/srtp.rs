@@ -233,7 +233,10 @@ mod tests {
             let sent = one.protect_rtcp(&report(1)).expect("encrypted");
             assert_eq!(two.open_rtcp(now, &sent).as_deref(), Ok(&report(1)[..]), "{suite:?}");
             assert_eq!(two.open_rtcp(now, &sent), Err(Unprotected::Replayed), "{suite:?}");
-            assert!(two.open(now, &plain).is_err() && two.open_rtcp(now, &report(1)).is_err(), "in the clear");
+            assert!(
+                two.open(now, &plain).is_err() && two.open_rtcp(now, &report(1)).is_err(),
+                "in the clear"
+            );
         }
     }
 

@@ -98,10 +98,7 @@ impl Drop for Authority {
 }
 
 /// An endpoint on TLS, changed as wanted.
-pub async fn endpoint(
-    tls: TlsConfig,
-    change: impl FnOnce(&mut EndpointConfig),
-) -> (Endpoint, IncomingCalls) {
+pub async fn endpoint(tls: TlsConfig, change: impl FnOnce(&mut EndpointConfig)) -> (Endpoint, IncomingCalls) {
     let listen = vec![(Transport::Tls, SocketAddr::new(LOOPBACK, 0))];
     let mut config = EndpointConfig { listen, tls: Some(tls), ..EndpointConfig::default() };
     change(&mut config);

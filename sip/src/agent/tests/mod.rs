@@ -50,7 +50,14 @@ fn script() -> SocketAddr {
 }
 
 fn flow(from: usize, to: SocketAddr) -> Flow {
-    Flow { transport: Transport::Udp, remote: to, local: addr(from), listener: 0, connection: None, name: None }
+    Flow {
+        transport: Transport::Udp,
+        remote: to,
+        local: addr(from),
+        listener: 0,
+        connection: None,
+        name: None,
+    }
 }
 
 fn local(index: usize) -> LocalMedia {

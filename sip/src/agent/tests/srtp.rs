@@ -16,7 +16,7 @@ fn world(caller: SrtpPolicy, callee: SrtpPolicy) -> World {
 /// The keys in the last of these events.
 fn keys(events: &[&CallEvent]) -> Option<SrtpParams> {
     events.iter().rev().find_map(|event| match event {
-        CallEvent::Answered(media) | CallEvent::Media(media) => Some(media.srtp),
+        CallEvent::Answered(media) | CallEvent::Media(media) => Some(media.srtp.as_deref().copied()),
         _ => None,
     })?
 }
@@ -141,8 +141,8 @@ fn a_reinvite_with_a_new_key_changes_both_and_one_without_srtp_is_refused() {
 fn an_invite_without_an_offer_gets_a_fresh_key_each_time() {
     let mut world = world(SrtpPolicy::Off, SrtpPolicy::Required);
     let key = |world: &World| {
-        let line = world.script.iter().rev().flat_map(|message| message.lines());
-        let line = line.filter(|line| line.contains("AES_CM_128_HMAC_SHA1_80")).next();
+        let mut lines = world.script.iter().rev().flat_map(|message| message.lines());
+        let line = lines.find(|line| line.contains("AES_CM_128_HMAC_SHA1_80"));
         line.expect("a key").to_owned()
     };
     world.say(&raw("INVITE", 1, None, "", ""));
