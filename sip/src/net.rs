@@ -238,6 +238,8 @@ impl Net {
             tracing::debug!("a TLS connection was turned away: there is no certificate to show");
             return;
         };
+        // Those that were given up tell nothing: in a flood, nobody else would clear them away.
+        while self.tasks.try_join_next().is_some() {}
         let acceptor = TlsAcceptor::from(Arc::clone(server));
         let (events, limit) = (self.events.clone(), *handshake_timeout);
         let handshake = self.handshakes.next();

@@ -128,7 +128,8 @@ pub struct MediaParams {
     pub direction: Direction,
     /// How much audio the peer wants in a packet.
     pub ptime: Duration,
-    /// Keys, if RTP and RTCP are encrypted: for [`crate::rtp::MediaSession::secure`].
+    /// Keys, if RTP and RTCP are encrypted: for [`crate::rtp::MediaSession::secure`], without which a session would
+    /// send in the clear.
     pub srtp: Option<Box<SrtpParams>>,
 }
 

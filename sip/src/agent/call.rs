@@ -272,7 +272,7 @@ impl Dialog {
         }
         let hop = self.routes.first().map_or(self.target.as_str(), |route| NameAddr::parse(route).uri);
         let Some(uri) = SipUri::parse(hop) else { return self.flow };
-        let Some(addr) = uri.addr() else { return self.flow };
+        let Some(mut addr) = uri.addr() else { return self.flow };
         if addr.is_ipv4() != self.flow.remote.is_ipv4() || addr.ip().is_unspecified() {
             return self.flow;
         }
@@ -281,6 +281,9 @@ impl Dialog {
         if self.flow.transport == Transport::Tls && transport != Transport::Tls {
             // What began over TLS stays there: keys may be in it.
             return self.flow;
+        }
+        if transport == Transport::Tls && uri.port.is_none() {
+            addr.set_port(5061);
         }
         if transport == self.flow.transport {
             return Flow { remote: addr, ..self.flow };
