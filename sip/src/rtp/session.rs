@@ -181,6 +181,7 @@ impl MediaSession {
         match refused {
             Unprotected::Replayed => self.srtp_replayed += 1,
             Unprotected::Forged => self.srtp_forged += 1,
+            Unprotected::Malformed => self.receiver.count_malformed(),
         }
         tracing::trace!(?refused, "encrypted packet not used");
     }
