@@ -22,6 +22,7 @@ pub mod logistic;
 pub mod media;
 pub mod qa;
 pub mod record;
+pub mod screen;
 pub mod seat;
 pub mod segment;
 pub mod server;

@@ -29,6 +29,7 @@ use crate::media::Frame;
 use crate::media::vad::Vad;
 use crate::record::wav::StereoWriter;
 use crate::record::{CallInfo, CallRecord, Tap};
+use crate::screen::Screens;
 use crate::seat::floor::Floor;
 use crate::seat::shift::Shift;
 use crate::store::{Outbox, Store, StoreHandle};
@@ -111,6 +112,8 @@ pub struct Shared {
     pub metrics: Metrics,
     /// Where customers write.
     pub chat: Desk,
+    /// What seats see of calls.
+    pub screens: Screens,
     store: StoreHandle,
     writer: Mutex<Option<JoinHandle<()>>>,
     hooks: Mutex<Option<hook::Worker>>,
@@ -185,6 +188,7 @@ impl Shared {
         let services = Services { callbacks: Arc::new(Stored(handle.clone())), ..pools.services };
         Ok(Self {
             chat: Desk::new(services.mind.clone(), services.tools.clone()),
+            screens: Screens::new(&config.http, pools.tenant.clone(), services.mind.clone()),
             services,
             settings: pools.settings,
             calls: pools.tenant.config.outbound.clone(),
@@ -212,11 +216,11 @@ impl Shared {
         Shift::new(self.floor.clone(), self.database.clone(), self.calendar.clone(), self.lang)
     }
 
-    /// Notes that a call began; the taps store and count what happens in it.
+    /// Notes that a call began; the taps store, count and show what happens in it.
     pub fn begin(&self, info: &CallInfo) -> Vec<Box<dyn Tap>> {
         self.store.begin(info);
         let stored = StoreTap { store: self.store.clone(), call: info.id.as_str().into() };
-        vec![Box::new(stored), self.metrics.tap(info)]
+        vec![Box::new(stored), self.metrics.tap(info), self.screens.tap(info)]
     }
 
     /// Starts the recording of a call, if calls are recorded. `on_fault` is told if it has to stop.

@@ -1,7 +1,7 @@
 //! What Nightline tells over HTTP: whether it is well, its figures, and, on the machine itself, what is stored of calls.
 //!
 //! There is no login yet, so calls (numbers, words) are only told on a loopback address; elsewhere only `/health` and
-//! `/metrics` are, which hold nothing personal.
+//! `/metrics` are, which hold nothing personal, and the page of a call to who has its key ([`crate::screen`]).
 
 mod people;
 
@@ -19,6 +19,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use crate::chat::door::Desk;
+use crate::screen::Screens;
 use crate::seat::floor::Floor;
 use crate::store::{CallbackState, Error, Store};
 use crate::telemetry::metrics::Metrics;
@@ -39,31 +40,35 @@ pub struct Health {
 /// Gives the health of the moment.
 pub type Ask = Arc<dyn Fn() -> Health + Send + Sync>;
 
+/// What is told of.
 #[derive(Clone)]
-struct Shared {
-    store: Store,
-    health: Ask,
-    metrics: Metrics,
-    chat: Desk,
-    floor: Floor,
+pub struct Shared {
+    /// Calls that are over.
+    pub store: Store,
+    /// How the server is.
+    pub health: Ask,
+    /// Figures of all calls.
+    pub metrics: Metrics,
+    /// Where customers write.
+    pub chat: Desk,
+    /// The seats.
+    pub floor: Floor,
+    /// What seats see of calls.
+    pub screens: Screens,
 }
 
 /// Serves on `listener` until `shutdown`.
 pub async fn serve(
     listener: tokio::net::TcpListener,
-    store: Store,
-    health: Ask,
-    metrics: Metrics,
-    chat: Desk,
-    floor: Floor,
+    shared: Shared,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let addr = listener.local_addr()?;
-    let router = router(addr, Shared { store, health, metrics, chat, floor });
+    let router = router(addr, shared);
     axum::serve(listener, router).with_graceful_shutdown(shutdown).await
 }
 
-/// `/health` and `/metrics` for all; `/calls`, `/calls/ID`, `/callbacks`, `/messages`, `/seats`, `/outbound` and `/chat` if `addr` is a loopback address.
+/// `/health` and `/metrics` for all, `/screen/ID` for who has its key; the rest if `addr` is a loopback address.
 fn router(addr: SocketAddr, shared: Shared) -> Router {
     let mut router = Router::new().route("/health", get(tell_health)).route("/metrics", get(tell_metrics));
     if addr.ip().is_loopback() {
@@ -79,7 +84,8 @@ fn router(addr: SocketAddr, shared: Shared) -> Router {
             .route("/outbound/{id}", delete(people::cancel))
             .route("/chat", get(chat));
     }
-    router.with_state(shared)
+    let screens = shared.screens.routes(shared.store.clone());
+    router.with_state(shared).merge(screens)
 }
 
 /// 200 while calls are taken, 503 while the server stops: a load balancer sends no more.
@@ -216,11 +222,12 @@ mod tests {
         let url = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
         let metrics = Metrics::new();
         let tenant = crate::dialogue::tenant::Tenant::load("nev", None).unwrap();
-        let mind = crate::dialogue::engine::open(tenant, None, None).unwrap();
-        let chat = Desk::new(mind, Arc::new(crate::tools::NoTools::default()));
+        let mind = crate::dialogue::engine::open(tenant.clone(), None, None).unwrap();
+        let chat = Desk::new(mind.clone(), Arc::new(crate::tools::NoTools::default()));
         let floor = Floor::new(vec![Profile::plain("sip:1001@pbx")], Rules::default());
-        let never = std::future::pending();
-        tokio::spawn(serve(listener, store, health, metrics.clone(), chat, floor, never));
+        let screens = Screens::new(&crate::config::Http::default(), tenant, mind);
+        let shared = Shared { store, health, metrics: metrics.clone(), chat, floor, screens };
+        tokio::spawn(serve(listener, shared, std::future::pending()));
         Running { url, open, metrics, _folder: folder }
     }
 

@@ -1,6 +1,7 @@
 //! What happened in a call: the facts that taps (recorder, record, metrics, console) are built from.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::time::Duration;
 
 use super::barge_in::Why;
@@ -86,6 +87,11 @@ pub enum EventKind {
         /// How it came to the confidence.
         #[serde(default, skip_serializing_if = "dialogue::Why::is_empty")]
         why: Box<dialogue::Why>,
+    },
+    /// Something else is known of the caller and the matter than before: all facts and slots that people can read, by name.
+    Learned {
+        /// See [`Memory::known`](dialogue::Memory::known).
+        known: Map<String, Value>,
     },
     /// A tool was used.
     ToolUsed {

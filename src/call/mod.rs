@@ -240,6 +240,10 @@ impl Call {
     /// Lets the mind go on where an earlier conversation with the same customer was left.
     pub fn recall(&mut self, kept: Kept) {
         (self.history, self.memory, self.used) = (kept.history, kept.memory, kept.used);
+        let known = self.memory.known();
+        if !known.is_empty() {
+            self.event(EventKind::Learned { known });
+        }
     }
 
     /// Takes what happened at `now`. Times never go back.

@@ -209,6 +209,10 @@ impl Call {
         let small_talk = decision.topic == SMALL_TALK;
         self.topic.clone_from(&decision.topic);
         if let Some(memory) = decision.memory {
+            let known = memory.known();
+            if known != self.memory.known() {
+                self.event(EventKind::Learned { known });
+            }
             self.memory = *memory;
         }
         self.expects = decision.expect;

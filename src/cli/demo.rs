@@ -75,7 +75,7 @@ impl Rehearsal {
         config.store = folder.join("nightline.db");
         config.sip.listen =
             vec![config::Listen { transport: config::Transport::Udp, addr: (HERE, 0).into() }];
-        config.http = None;
+        config.http = config::Http::default();
         config.asr.language = fixture.language();
         Self { config, fixture, recording }
     }
@@ -263,6 +263,7 @@ fn describe(event: &Event) -> Option<String> {
         | EventKind::Partial(_)
         | EventKind::BotStarted { timings: None, .. }
         | EventKind::AnswerDropped { .. }
+        | EventKind::Learned { .. }
         | EventKind::Hold { .. } => return None,
     };
     Some(format!("{:>7.2} s  {what}", event.at.since_start().as_secs_f32()))

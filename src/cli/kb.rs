@@ -11,13 +11,13 @@ use crate::asr::Transcript;
 use crate::config::Config;
 use crate::dialogue::knowledge::{self, Entry, Sensitivity, Status};
 use crate::dialogue::light::LightMind;
-use crate::dialogue::retrieval::Index;
 use crate::dialogue::source::Source;
 use crate::dialogue::tenant::Tenant;
 use crate::dialogue::text::Lang;
 use crate::dialogue::vehicle::Vehicle;
 use crate::dialogue::{Ask, Decision, Mind as _, Thought};
 use crate::kb::check;
+use crate::kb::find::{Finder, Near};
 use crate::kb::ingest::{self, File, Item, Options, Report};
 use crate::kb::shelf::{self, Shelf};
 
@@ -155,23 +155,16 @@ fn ask(config: &Config, args: &AskArgs, out: &mut impl Write) -> anyhow::Result<
         asked.memory.facts.insert("vehicle".into(), fact);
     }
     let decision = think(&LightMind::new(tenant.clone()), asked, &mut told)?;
-    let spelt = tenant.spelling.spell(&args.question).text;
-    let index = Index::new(&tenant.knowledge);
-    let found = index.search_for(&spelt, vehicle.as_ref());
+    let finder = Finder::new(tenant);
+    let (hits, found_confidence) = finder.find(&args.question, vehicle.as_ref(), args.limit);
     let lang = Lang::of(&args.question).unwrap_or_default();
-    let hits: Vec<(&Entry, f32, Vec<String>)> = found
-        .hits
-        .iter()
-        .take(args.limit)
-        .map(|hit| (&tenant.knowledge.entries()[hit.entry], hit.score, index.matched(&spelt, hit.entry)))
-        .collect();
     if args.json {
         let hits: Vec<Value> = hits
             .iter()
-            .map(|(entry, score, words)| {
+            .map(|Near { entry, score, matched }| {
                 let mut shown = summary(entry);
                 shown["score"] = json!(score);
-                shown["matched"] = json!(words);
+                shown["matched"] = json!(matched);
                 shown["answer"] = json!(entry.answer(lang));
                 shown
             })
@@ -182,7 +175,7 @@ fn ask(config: &Config, args: &AskArgs, out: &mut impl Write) -> anyhow::Result<
             "act": decision.act.name(),
             "sources": decision.sources,
             "confidence": decision.confidence,
-            "found_confidence": found.confidence,
+            "found_confidence": found_confidence,
             "entries": hits,
         });
         writeln!(out, "{}", serde_json::to_string_pretty(&whole)?)?;
@@ -196,8 +189,8 @@ fn ask(config: &Config, args: &AskArgs, out: &mut impl Write) -> anyhow::Result<
         decision.confidence,
         decision.sources.iter().map(|s| format!(" {s}")).collect::<Vec<_>>().concat()
     )?;
-    for (at, (entry, score, words)) in hits.iter().enumerate() {
-        let sure = if at == 0 { format!(", confidence {:.2}", found.confidence) } else { String::new() };
+    for (at, Near { entry, score, matched: words }) in hits.iter().enumerate() {
+        let sure = if at == 0 { format!(", confidence {found_confidence:.2}") } else { String::new() };
         let why = if words.is_empty() { "its sound".to_owned() } else { words.join(" ") };
         writeln!(
             out,

@@ -59,8 +59,8 @@ pub struct Config {
     pub record: Record,
     /// The SQLite file.
     pub store: PathBuf,
-    /// Where health and calls are served over HTTP, if at all.
-    pub http: Option<SocketAddr>,
+    /// Health, calls and the pages of seats over HTTP.
+    pub http: Http,
     /// Other systems that are told what happens in calls.
     pub webhooks: Vec<Webhook>,
     /// Logging.
@@ -267,6 +267,17 @@ pub struct Record {
     pub folder: PathBuf,
     /// Whether calls are recorded as stereo WAV.
     pub wav: bool,
+}
+
+/// Health, calls and the pages of seats over HTTP.
+#[derive(Clone, Debug, Default)]
+pub struct Http {
+    /// Where it is served; nowhere if [`None`].
+    pub listen: Option<SocketAddr>,
+    /// Base URL by which the browsers of seats reach us, without a slash at its end.
+    pub public_url: Option<String>,
+    /// What the keys of the pages are made with; drawn at the start if [`None`].
+    pub secret: Option<SecretString>,
 }
 
 /// Logging.

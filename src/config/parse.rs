@@ -164,7 +164,7 @@ impl Check<'_> {
             turns: self.turns(raw),
             record: Record { folder: self.path("record.folder", &raw.record.folder), wav: raw.record.wav },
             store: self.path("store.path", &raw.store.path),
-            http: self.optional("http.listen", raw.http.listen.as_deref(), socket_addr),
+            http: self.http(raw),
             webhooks: self.webhooks(raw),
             log: self.log(raw),
         }

@@ -295,6 +295,12 @@ pub struct Store {
 pub struct Http {
     /// `ADDRESS:PORT`; nothing listens if absent.
     pub listen: Option<String>,
+    /// Base URL by which the browsers of seats reach us: the pages of calls are told below it; none are told without it.
+    pub public_url: Option<String>,
+    /// What the keys of the pages of calls are made with; drawn at each start if absent.
+    pub secret: Option<Secret>,
+    /// File that holds the secret.
+    pub secret_file: Option<PathBuf>,
 }
 
 /// `[[webhook]]`
@@ -557,6 +563,9 @@ impl Raw {
         raw.seats.from = text();
         raw.outbound.route = text();
         raw.http.listen = text();
+        raw.http.public_url = text();
+        raw.http.secret = secret();
+        raw.http.secret_file = Some("file".into());
         raw.webhook = vec![Webhook {
             url: text(),
             events: vec!["call_ended".into()],

@@ -28,7 +28,7 @@ fn the_defaults_are_valid_and_as_documented() {
     assert_eq!(config.asr.model, Model::Embedded);
     assert_eq!(config.store, Path::new("var/nightline.db"));
     assert!(config.llm.is_none(), "no model server unless configured");
-    assert!(config.http.is_none());
+    assert!(config.http.listen.is_none());
 }
 
 #[test]
@@ -403,5 +403,28 @@ fn mistakes_in_a_webhook_have_their_lines() {
         "`webhook.0.secret` in nightline.toml line 3: expected a text in quotes, found something else\n\
          `webhook.0.secret_file` in nightline.toml line 1: it is missing, and no `secret` is set: the receiver knows us \
          by the signature",
+    );
+}
+
+#[test]
+fn the_pages_of_calls_have_a_base_and_a_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    std::fs::write(&file, "0123456789abcdef\n").unwrap();
+    let text = format!(
+        "[http]\nlisten = \"127.0.0.1:8088\"\npublic_url = \"https://desk.example/nl/\"\nsecret_file = {file:?}\n"
+    );
+    let http = load(&text, &[]).unwrap().config.http;
+    assert_eq!(http.public_url.as_deref(), Some("https://desk.example/nl"));
+    assert_eq!(http.secret.unwrap().expose_secret(), "0123456789abcdef");
+    wrong(
+        "[http]\nlisten = \"127.0.0.1:8088\"\nsecret = \"short\"\npublic_url = \"https://h/?a=b\"\n",
+        "`http.secret` in nightline.toml line 3: it is too short, take 16 characters or more: `openssl rand -hex 32`\n\
+         `http.public_url` in nightline.toml line 4: it is not an http:// or https:// URL to which a path can be added: \
+         write for example \"https://nightline.example\"",
+    );
+    wrong(
+        "[http]\npublic_url = \"https://h\"\n",
+        "`http.public_url` in nightline.toml line 2: it is set, but `http.listen` is not: set that too, or remove this",
     );
 }

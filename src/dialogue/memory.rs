@@ -30,6 +30,38 @@ pub struct Memory {
     pub begun: u32,
 }
 
+/// Longest value that is told to people, characters.
+const READABLE: usize = 200;
+/// What tells people which vehicle, centre or customer a fact is.
+const NAMES: [&str; 5] = ["name", "address", "model", "model_year", "plate"];
+
+impl Memory {
+    /// What is known, for people: facts, and the slots of the flow under way. Of an answer of a tool only its names, and
+    /// nothing of what has none.
+    pub fn known(&self) -> Map<String, Value> {
+        let slots = self.flows.last().map(|flow| &flow.slots);
+        let all = self.facts.iter().chain(slots.into_iter().flatten());
+        all.filter_map(|(name, value)| Some((name.clone(), readable(value)?))).collect()
+    }
+}
+
+/// `value` as people can read it, or what it is called by; [`None`] for what has no name.
+pub(crate) fn readable(value: &Value) -> Option<Value> {
+    match value {
+        Value::Bool(_) | Value::Number(_) => Some(value.clone()),
+        Value::String(text) if text.is_empty() => None,
+        Value::String(text) => Some(text.chars().take(READABLE).collect::<String>().into()),
+        Value::Object(fields) => {
+            let named = NAMES.into_iter().filter_map(|name| {
+                let field = fields.get(name).filter(|field| !field.is_object() && !field.is_array())?;
+                Some((name.to_owned(), readable(field)?))
+            });
+            Some(named.collect::<Map<_, _>>()).filter(|named| !named.is_empty()).map(Value::Object)
+        }
+        Value::Null | Value::Array(_) => None,
+    }
+}
+
 /// How far a flow has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
@@ -89,5 +121,42 @@ impl Progress {
     pub fn fail(&mut self, slot: &str) {
         let failed = self.failed.entry(slot.to_owned()).or_default();
         *failed = failed.saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn people_are_told_values_and_names_but_no_answers_of_tools() {
+        let map = |value: Value| value.as_object().cloned().unwrap_or_default();
+        let facts = json!({
+            "vehicle": {"model": "青屿 S7", "model_year": 2024, "vin": "L", "recalls": [1]},
+            "proven": ["沪A12345"],
+            "phone": "13800001234",
+        });
+        let slots = json!({
+            "mine": {"vehicles": [{"model": "青屿 S7"}], "owner": {"address": "陈先生"}},
+            "service": "保养",
+            "city": "",
+            "address": "长".repeat(300),
+        });
+        let memory = Memory {
+            facts: map(facts),
+            flows: vec![Progress::new("book", 1, map(slots))],
+            ..Memory::default()
+        };
+        let known = Value::Object(memory.known());
+        assert_eq!(
+            known,
+            json!({
+                "vehicle": {"model": "青屿 S7", "model_year": 2024},
+                "phone": "13800001234",
+                "service": "保养",
+                "address": "长".repeat(200),
+            })
+        );
     }
 }

@@ -34,6 +34,7 @@ use std::sync::atomic::AtomicBool;
 
 pub use self::memory::Memory;
 pub use self::mood::Mood;
+pub(crate) use self::summary::problem;
 use crate::asr::Transcript;
 use crate::tools::{Use, Used};
 

@@ -106,7 +106,7 @@ pub(super) fn deeds(tenant: &Tenant, used: &[Used], today: jiff::civil::Date) ->
 
 /// `text` as a problem in the caller's words; [`None`] if it tells none (a yes, a number, a wish for a person …).
 /// Anger counts only if `angry`.
-fn problem(tenant: &Tenant, text: &str, angry: bool) -> Option<String> {
+pub(crate) fn problem(tenant: &Tenant, text: &str, angry: bool) -> Option<String> {
     let heard = Heard::new(text);
     let digits = text.chars().filter(|c| c.is_ascii_digit() || "零一二三四五六七八九幺".contains(*c)).count();
     let length = text.chars().filter(|c| is_han(*c) || c.is_ascii_alphabetic()).count();

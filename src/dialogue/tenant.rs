@@ -183,6 +183,9 @@ pub struct Profile {
     pub phone: String,
     /// JSON pointer to the list of vehicles in its answer.
     pub vehicles: String,
+    /// JSON pointer to how the customer is addressed (陈先生), for the page of a seat.
+    #[serde(default)]
+    pub address: Option<String>,
 }
 
 /// Fixed sentences by language.

@@ -7,6 +7,7 @@
 pub mod calls;
 pub mod check;
 pub mod draft;
+pub mod find;
 pub mod ingest;
 pub mod read;
 pub mod section;

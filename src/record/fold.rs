@@ -86,6 +86,7 @@ impl Folder {
             | EventKind::AnswerDropped { .. }
             | EventKind::BargeInStarted { .. }
             | EventKind::Filled { .. }
+            | EventKind::Learned { .. }
             | EventKind::Dtmf { leg: LegId::Seat, .. } => {}
             EventKind::SpeechEnded(why) => self.end_of_turn = Some(why.clone()),
             EventKind::CallerSaid { turn: _, text, confidence, engine, began, ended } => {

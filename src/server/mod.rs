@@ -68,7 +68,7 @@ impl Server {
     pub async fn with(config: Arc<Config>, pools: Pools, watch: Option<MakeTap>) -> Result<Self, Error> {
         let shared = Arc::new(Shared::with(pools, &config).await?);
         let (endpoint, incoming) = Endpoint::bind(endpoint_config(&config)).await?;
-        let http = match config.http {
+        let http = match config.http.listen {
             Some(addr) => Some(TcpListener::bind(addr).await.map_err(|source| Error::Http { addr, source })?),
             None => None,
         };
@@ -78,6 +78,11 @@ impl Server {
     /// Where it listens.
     pub fn local_addr(&self, transport: Transport) -> Option<SocketAddr> {
         self.endpoint.local_addr(transport)
+    }
+
+    /// Where it serves HTTP, if it does.
+    pub fn http_addr(&self) -> Option<SocketAddr> {
+        self.http.as_ref()?.local_addr().ok()
     }
 
     /// The pools and the store.
@@ -141,15 +146,15 @@ impl Server {
             lost: shared.lost(),
             open: !stopping.is_cancelled(),
         };
-        let serving = api::serve(
-            listener,
-            self.shared.database.clone(),
-            Arc::new(health),
-            self.shared.metrics.clone(),
-            self.shared.chat.clone(),
-            self.shared.floor.clone(),
-            shutdown.clone().cancelled_owned(),
-        );
+        let told = api::Shared {
+            store: self.shared.database.clone(),
+            health: Arc::new(health),
+            metrics: self.shared.metrics.clone(),
+            chat: self.shared.chat.clone(),
+            floor: self.shared.floor.clone(),
+            screens: self.shared.screens.clone(),
+        };
+        let serving = api::serve(listener, told, shutdown.clone().cancelled_owned());
         tokio::spawn(async move {
             if let Err(error) = serving.await {
                 tracing::error!(%error, "HTTP stopped; calls go on");

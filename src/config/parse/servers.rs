@@ -1,17 +1,47 @@
-//! `[asr]`, `[llm]`, `[tools]` and `[[webhook]]`: what other programs do for us, and who is told.
+//! `[asr]`, `[llm]`, `[tools]`, `[http]` and `[[webhook]]`: what other programs do for us, and who is told.
 
 use std::collections::{BTreeSet, HashSet};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use super::{Check, some_text, url, websocket_url};
+use secrecy::ExposeSecret as _;
+
+use super::{Check, socket_addr, some_text, url, websocket_url};
 use crate::asr::Engine;
 use crate::asr::remote::{self, Mode, Protocol};
 use crate::config::raw::Raw;
-use crate::config::{Asr, Llm, Model, Tools, ToolsPlace};
+use crate::config::{Asr, Http, Llm, Model, Tools, ToolsPlace};
 use crate::hook::{EVENTS, Webhook};
 
+/// A shorter secret can be guessed from one page's key.
+const SHORTEST_SECRET: usize = 16;
+
 impl Check<'_> {
+    pub(super) fn http(&mut self, raw: &Raw) -> Http {
+        let http = &raw.http;
+        if http.listen.is_none() {
+            for (key, set) in [
+                ("http.public_url", http.public_url.is_some()),
+                ("http.secret", http.secret.is_some()),
+                ("http.secret_file", http.secret_file.is_some()),
+            ] {
+                if set {
+                    self.note(key, "it is set, but `http.listen` is not: set that too, or remove this".into());
+                }
+            }
+        }
+        let secret = self.secret("http.secret", http.secret.as_ref(), http.secret_file.as_deref());
+        if secret.as_ref().is_some_and(|secret| secret.expose_secret().len() < SHORTEST_SECRET) {
+            let key = if http.secret.is_some() { "http.secret" } else { "http.secret_file" };
+            self.note(key, format!("it is too short, take {SHORTEST_SECRET} characters or more: `openssl rand -hex 32`"));
+        }
+        Http {
+            listen: self.optional("http.listen", http.listen.as_deref(), socket_addr),
+            public_url: self.optional("http.public_url", http.public_url.as_deref(), page_url),
+            secret,
+        }
+    }
+
     pub(super) fn webhooks(&mut self, raw: &Raw) -> Vec<Webhook> {
         let mut seen = HashSet::new();
         let mut webhooks = Vec::new();
@@ -239,5 +269,23 @@ impl Check<'_> {
             place,
             token: self.secret("tools.token", tools.token.as_ref(), tools.token_file.as_deref()),
         })
+    }
+}
+
+/// A base to which paths are added.
+fn page_url(text: &str) -> Result<String, String> {
+    let good = reqwest::Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    });
+    if good {
+        Ok(text.trim_end_matches('/').into())
+    } else {
+        Err("it is not an http:// or https:// URL to which a path can be added: write for example \
+             \"https://nightline.example\""
+            .into())
     }
 }

@@ -51,6 +51,7 @@ fn words(kind: &EventKind) -> String {
             format!("turn {} answers: {text} ({confidence:.2})", turn.0)
         }
         EventKind::Decided { turn, act, .. } => format!("turn {} comes to {act:?}", turn.0),
+        EventKind::Learned { known } => format!("knows {}", serde_json::Value::Object(known.clone())),
         EventKind::AnswerDropped { turn } => format!("turn {} is dropped unheard", turn.0),
         EventKind::BotStarted { turn, .. } => format!("BOT begins turn {}", turn.0),
         EventKind::Filled { text, .. } => format!("BOT fills: {text}"),
