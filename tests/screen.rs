@@ -115,7 +115,9 @@ mod realtime {
     }
 
     fn turn(page: &Value, who: &str, wanted: impl Fn(&Value) -> bool) -> bool {
-        page["turns"].as_array().is_some_and(|turns| turns.iter().any(|turn| turn["who"] == who && wanted(turn)))
+        page["turns"]
+            .as_array()
+            .is_some_and(|turns| turns.iter().any(|turn| turn["who"] == who && wanted(turn)))
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -125,7 +127,8 @@ mod realtime {
         let mut config = Config::default();
         config.record.folder = folder.path().into();
         config.store = folder.path().join("nightline.db");
-        config.sip.listen = vec![config::Listen { transport: config::Transport::Udp, addr: (HERE, 0).into() }];
+        config.sip.listen =
+            vec![config::Listen { transport: config::Transport::Udp, addr: (HERE, 0).into() }];
         config.http.listen = Some((HERE, 0).into());
         config.http.public_url = Some("https://desk.example/nightline".into());
 
@@ -153,10 +156,14 @@ mod realtime {
         let here = told.replace("https://desk.example/nightline", &format!("http://{http}"));
         let events = here.replace("?key=", "/events?key=");
         let page = reqwest::get(&here).await.expect("the page").text().await.expect("its text");
-        assert!(page.contains("<main>") && !page.contains(&call), "nothing of the call is in the page itself");
+        assert!(
+            page.contains("<main>") && !page.contains(&call),
+            "nothing of the call is in the page itself"
+        );
 
         let answered = |page: &Value| {
-            turn(page, "caller", |turn| turn["text"] == SAID) && turn(page, "bot", |turn| turn["act"] == "answer")
+            turn(page, "caller", |turn| turn["text"] == SAID)
+                && turn(page, "bot", |turn| turn["act"] == "answer")
         };
         let (live, _) = tokio::time::timeout(LONGEST, follow(&events, answered)).await.expect("in time");
         assert_ne!(live["state"]["phase"], "ended", "it is told while the call is on: {live:#}");

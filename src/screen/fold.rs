@@ -141,7 +141,8 @@ impl Fold {
         kept.phase = Phase::Ended;
         kept.queue = None;
         // A record is kept longer than its events.
-        kept.mood = kept.mood.take().or_else(|| record.turns.iter().rev().find_map(|turn| turn.why.mood.clone()));
+        kept.mood =
+            kept.mood.take().or_else(|| record.turns.iter().rev().find_map(|turn| turn.why.mood.clone()));
         kept.record = record;
         fold.picture.moment = Moment::default();
         fold.picture
@@ -172,9 +173,7 @@ impl Fold {
     fn within_a_turn(&self, kind: &EventKind) -> Option<Moment> {
         let now = self.picture.moment.clone();
         Some(match kind {
-            EventKind::SpeechStarted => {
-                Moment { caller_speaks: true, words: Hypothesis::default(), ..now }
-            }
+            EventKind::SpeechStarted => Moment { caller_speaks: true, words: Hypothesis::default(), ..now },
             EventKind::SpeechEnded(_) => Moment { caller_speaks: false, ..now },
             EventKind::Partial(words) => Moment { words: words.clone(), ..now },
             EventKind::BargeInRejected { .. } => {
@@ -259,7 +258,9 @@ impl Fold {
 
     /// Notes what the tool that knows callers said of the calling number.
     fn recognise(&self, caller: &mut Caller, what: &Use, outcome: &Outcome) {
-        let Some(profile) = self.profile.as_deref().filter(|profile| profile.tool == what.tool) else { return };
+        let Some(profile) = self.profile.as_deref().filter(|profile| profile.tool == what.tool) else {
+            return;
+        };
         let asked = what.arguments.get(&profile.phone).and_then(Value::as_str).unwrap_or_default();
         // With and without the country's code it is the same number.
         let same = |number: &String| number.ends_with(asked) || asked.ends_with(number.as_str());

@@ -96,12 +96,12 @@ enum Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, zh, en) = match self {
-            Self::Key => (
-                StatusCode::FORBIDDEN,
-                "此链接无效或已失效。",
-                "This link is not valid, or not any more.",
-            ),
-            Self::Missing => (StatusCode::NOT_FOUND, "没有这个通话的记录。", "There is no record of this call."),
+            Self::Key => {
+                (StatusCode::FORBIDDEN, "此链接无效或已失效。", "This link is not valid, or not any more.")
+            }
+            Self::Missing => {
+                (StatusCode::NOT_FOUND, "没有这个通话的记录。", "There is no record of this call.")
+            }
             Self::Crowded => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "打开此通话的页面太多，请关闭一些。",

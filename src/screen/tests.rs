@@ -88,7 +88,8 @@ impl Follower {
         for (name, section) in changes.as_object().expect("sections") {
             match section["from"].as_u64() {
                 Some(from) if name == "turns" => {
-                    let turns = self.page["turns"].as_array_mut().expect("turns are there before they change");
+                    let turns =
+                        self.page["turns"].as_array_mut().expect("turns are there before they change");
                     turns.truncate(from as usize);
                     turns.extend(section["items"].as_array().expect("items").iter().cloned());
                 }
@@ -192,7 +193,10 @@ fn story() -> Vec<Event> {
 fn taken() -> Vec<Event> {
     vec![
         event(20_000, EventKind::SeatDialled { seat: "1001".into() }),
-        event(21_000, EventKind::SeatFailed { seat: "1001".into(), outcome: HandoffOutcome::Busy, code: Some(486) }),
+        event(
+            21_000,
+            EventKind::SeatFailed { seat: "1001".into(), outcome: HandoffOutcome::Busy, code: Some(486) },
+        ),
         event(22_000, EventKind::SeatDialled { seat: "1002".into() }),
         event(25_000, EventKind::Consulting { summary: "来电，充电枪拔不出来。".into() }),
         event(30_000, EventKind::Bridged),
@@ -304,7 +308,10 @@ async fn a_key_opens_one_call_and_a_wrong_one_tells_nothing() {
         assert_eq!(answer.status(), 403, "{path}");
         refusals.push(answer.text().await.unwrap());
     }
-    assert!(refusals.windows(2).all(|pair| pair[0] == pair[1]), "a call that there is is refused the same way");
+    assert!(
+        refusals.windows(2).all(|pair| pair[0] == pair[1]),
+        "a call that there is is refused the same way"
+    );
     // Who has a key may know that there is nothing; the beginning of an id is none.
     running.store.begin_call(&CallInfo { id: "0199-stored".into(), ..info() }).await.unwrap();
     for id in ["0199-other", "0199-sto"] {
@@ -324,12 +331,16 @@ async fn the_page_is_served_with_strict_headers() {
         (format!("{}/screen/{CALL}", running.url), "text/html"),
     ] {
         let answer = reqwest::get(&url).await.unwrap();
-        let header = |name: &str| answer.headers().get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
+        let header =
+            |name: &str| answer.headers().get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
         assert!(header("content-type").starts_with(kind), "{url}: {}", header("content-type"));
         assert_eq!(header("referrer-policy"), "no-referrer", "{url}");
         assert_eq!(header("cache-control"), "no-store", "{url}");
         let policy = header("content-security-policy");
-        assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{url}: {policy}");
+        assert!(
+            policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"),
+            "{url}: {policy}"
+        );
         assert!(!policy.contains("unsafe"), "{url}: {policy}");
     }
     let page = reqwest::get(running.page()).await.unwrap().text().await.unwrap();

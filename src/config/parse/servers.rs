@@ -26,14 +26,20 @@ impl Check<'_> {
                 ("http.secret_file", http.secret_file.is_some()),
             ] {
                 if set {
-                    self.note(key, "it is set, but `http.listen` is not: set that too, or remove this".into());
+                    self.note(
+                        key,
+                        "it is set, but `http.listen` is not: set that too, or remove this".into(),
+                    );
                 }
             }
         }
         let secret = self.secret("http.secret", http.secret.as_ref(), http.secret_file.as_deref());
         if secret.as_ref().is_some_and(|secret| secret.expose_secret().len() < SHORTEST_SECRET) {
             let key = if http.secret.is_some() { "http.secret" } else { "http.secret_file" };
-            self.note(key, format!("it is too short, take {SHORTEST_SECRET} characters or more: `openssl rand -hex 32`"));
+            self.note(
+                key,
+                format!("it is too short, take {SHORTEST_SECRET} characters or more: `openssl rand -hex 32`"),
+            );
         }
         Http {
             listen: self.optional("http.listen", http.listen.as_deref(), socket_addr),
