@@ -41,7 +41,15 @@ impl Memory {
     pub fn known(&self) -> Map<String, Value> {
         let slots = self.flows.last().map(|flow| &flow.slots);
         let all = self.facts.iter().chain(slots.into_iter().flatten());
-        all.filter_map(|(name, value)| Some((name.clone(), readable(value)?))).collect()
+        let mut known: Map<_, _> =
+            all.filter_map(|(name, value)| Some((name.clone(), readable(value)?))).collect();
+        // Whom the caller is proven to be is what a person would ask first.
+        let proven = self.facts.get(PROVEN).and_then(Value::as_array).into_iter().flatten();
+        let proven: Vec<&str> = proven.filter_map(Value::as_str).collect();
+        if !proven.is_empty() {
+            known.insert(PROVEN.into(), proven.join("、").into());
+        }
+        known
     }
 }
 
@@ -154,6 +162,7 @@ mod tests {
             json!({
                 "vehicle": {"model": "青屿 S7", "model_year": 2024},
                 "phone": "13800001234",
+                "proven": "沪A12345",
                 "service": "保养",
                 "address": "长".repeat(200),
             })

@@ -98,7 +98,7 @@ pub(super) struct Decided {
     pub topic: String,
     /// Clauses that were made and not spoken.
     pub withheld: Vec<String>,
-    /// Something of it was spoken.
+    /// It is being spoken, or was.
     pub spoken: bool,
 }
 
@@ -172,7 +172,13 @@ impl Fold {
     /// The moment that `kind` makes, if that is all it changes.
     fn within_a_turn(&self, kind: &EventKind) -> Option<Moment> {
         let now = self.picture.moment.clone();
+        let decided = self.picture.kept.decided.as_ref();
         Some(match kind {
+            EventKind::BotStarted { turn, .. }
+                if decided.is_some_and(|decided| decided.turn == *turn && !decided.spoken) =>
+            {
+                return None;
+            }
             EventKind::SpeechStarted => Moment { caller_speaks: true, words: Hypothesis::default(), ..now },
             EventKind::SpeechEnded(_) => Moment { caller_speaks: false, ..now },
             EventKind::Partial(words) => Moment { words: words.clone(), ..now },
@@ -212,12 +218,16 @@ impl Fold {
                     spoken: false,
                 });
             }
-            EventKind::BotSaid { turn, text, .. } => {
-                moment.bot_speaks = false;
+            EventKind::BotStarted { turn, .. } => {
+                moment.bot_speaks = true;
+                if !moment.caller_speaks {
+                    moment.words = Hypothesis::default();
+                }
                 if let Some(decided) = kept.decided.as_mut().filter(|decided| decided.turn == *turn) {
-                    decided.spoken = !text.is_empty();
+                    decided.spoken = true;
                 }
             }
+            EventKind::BotSaid { .. } => moment.bot_speaks = false,
             // The house style or the sources did not allow a clause; what it came to is told next.
             EventKind::Fault { part, error } if part == "style" && self.withheld.len() < WITHHELD => {
                 self.withheld.push(error.clone());

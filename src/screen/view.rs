@@ -10,7 +10,7 @@ use crate::dialogue::knowledge::Entry;
 use crate::dialogue::tenant::Tenant;
 use crate::dialogue::text::Lang;
 use crate::dialogue::vehicle::Vehicle;
-use crate::dialogue::{Mind, Mood, Said, Who, problem};
+use crate::dialogue::{Act, Mind, Mood, Said, Who, problem};
 use crate::kb::find::{Finder, Near};
 use crate::record::{ToolRecord, TurnRecord};
 use crate::tools::Outcome;
@@ -265,8 +265,8 @@ impl View {
             "topic": decided.topic,
             "sources": decided.sources,
             "spoken": decided.spoken,
-            // What it rests on is what it would have said.
-            "answer": first.filter(|_| !decided.spoken).map(|entry| entry.answer(lang)),
+            // It did something else; what it rests on is what it would have said.
+            "answer": first.filter(|_| !matches!(decided.act, Act::Answer)).map(|entry| entry.answer(lang)),
             "withheld": decided.withheld,
         })
     }

@@ -16,7 +16,7 @@ const WORDS = {
     tool: { done: "成功", refused: "被拒", failed: "失败", invalid: "未发送" },
     act: { answer: "作答", clarify: "反问", handoff: "转人工", use: "查询", goodbye: "道别", ignore: "不作答" },
     care: { safety: "涉及安全", dispute: "涉及费用或责任" },
-    fact: { vehicle: "车辆", plate: "车牌", model: "车型", model_year: "年款", phone: "电话", city: "城市", service: "项目", centre: "门店", date: "日期", start: "时间", which: "所选车辆", name: "姓名", address: "称呼", order: "订单", problem: "问题", place: "地点", surname: "姓", tail: "尾号", mileage: "里程", identified: "身份已核对", part: "配件", booking: "预约", lamp: "故障灯", when: "时间" },
+    fact: { vehicle: "车辆", plate: "车牌", model: "车型", model_year: "年款", phone: "电话", city: "城市", service: "项目", centre: "门店", date: "日期", start: "时间", which: "所选车辆", name: "姓名", address: "称呼", order: "订单", problem: "问题", place: "地点", surname: "姓", tail: "尾号", mileage: "里程", proven: "身份已核对", record: "要查的登记", proof: "核对用语", part: "配件", item: "配件", booking: "预约", book: "要预约", check: "要检查", job: "救援单", safe: "人已安全", person: "称呼", what: "内容", want: "要做", about: "投诉内容", like: "声音", moment: "何时出现", sudden: "突然发生", cold: "天冷时" },
     on_file: "已登记客户", not_on_file: "未登记号码", ahead: (n) => `前面还有 ${n} 位`, wait: (m) => `预计 ${m} 分钟`,
     callback: (c) => `回拨 ${c.number} · ${c.when}`, recorded: "有录音",
     about: (w) => `针对“${w}”`, sure: (n) => `把握 ${n}%`, unsure: "没有找到把握大的答复，以下仅供参考。", nothing: "没有找到相近的已审核答复。",
@@ -38,7 +38,7 @@ const WORDS = {
     tool: { done: "done", refused: "refused", failed: "failed", invalid: "not sent" },
     act: { answer: "answer", clarify: "ask back", handoff: "hand over", use: "look up", goodbye: "say goodbye", ignore: "say nothing" },
     care: { safety: "safety", dispute: "money or blame" },
-    fact: { vehicle: "Vehicle", plate: "Plate", model: "Model", model_year: "Model year", phone: "Phone", city: "City", service: "Service", centre: "Centre", date: "Date", start: "Time", which: "Chosen car", name: "Name", address: "Addressed as", order: "Order", problem: "Problem", place: "Place", surname: "Surname", tail: "Last digits", mileage: "Mileage", identified: "Identity checked", part: "Part", booking: "Booking", lamp: "Lamp", when: "When" },
+    fact: { vehicle: "Vehicle", plate: "Plate", model: "Model", model_year: "Model year", phone: "Phone", city: "City", service: "Service", centre: "Centre", date: "Date", start: "Time", which: "Chosen car", name: "Name", address: "Addressed as", order: "Order", problem: "Problem", place: "Place", surname: "Surname", tail: "Last digits", mileage: "Mileage", proven: "Identity checked", record: "Record asked for", proof: "Proof given", part: "Part", item: "Part", booking: "Booking", book: "Wants a booking", check: "Wants a check", job: "Rescue", safe: "Everybody safe", person: "Person", what: "What", want: "Wants", about: "Complaint about", like: "Noise", moment: "When it comes", sudden: "Suddenly", cold: "In the cold" },
     on_file: "on file", not_on_file: "not on file", ahead: (n) => `${n} before`, wait: (m) => `about ${m} min`,
     callback: (c) => `call back ${c.number} · ${c.when}`, recorded: "recorded",
     about: (w) => `For “${w}”`, sure: (n) => `${n}% sure`, unsure: "Nothing fits for certain; these come near.", nothing: "No approved answer comes near.",
@@ -69,7 +69,7 @@ function el(tag, attributes, ...children) {
 }
 
 const list = (words, name) => words[name] ?? name;
-const percent = (share) => Math.round(100 * share);
+const percent = (share) => Math.min(99, Math.round(100 * share));
 const language = (text) => (/[\u4e00-\u9fff]/.test(text) ? "zh-CN" : "en");
 const clock = (ms) => {
   const s = Math.max(0, Math.floor(ms / 1000));
@@ -89,7 +89,7 @@ const call = {};
 let began = null;
 
 const SECTIONS = {
-  call: head, state: head, caller: head, mood: head, callback: head,
+  call: head, state: () => { head(); summary(); }, caller: head, mood: head, callback: head,
   handoff: () => { head(); summary(); conversation(); },
   turns: conversation, tools: () => { conversation(); tools(); }, moment, facts, sources, advice,
 };
@@ -99,8 +99,8 @@ function update(changes) {
     if (name === "turns" && !Array.isArray(section)) call.turns = [...(call.turns ?? []).slice(0, section.from), ...section.items];
     else call[name] = section;
   }
-  const drawn = new Set(Object.keys(changes).map((name) => SECTIONS[name]).filter(Boolean));
-  for (const draw of drawn) draw();
+  const draws = Object.keys(changes).map((name) => SECTIONS[name]).filter(Boolean);
+  for (const draw of new Set(draws)) draw();
 }
 
 function head() {
@@ -142,10 +142,10 @@ function summary() {
   $("summary").textContent = handoff.summary;
   const failed = handoff.failed.map((seat) => `${seat.seat} ${list(T.outcome, seat.outcome)}${seat.code ? ` (${seat.code})` : ""}`);
   const notes = [
-    handoff.summary_told ? "" : T.preview,
+    !handoff.summary_told && ["waiting", "ringing"].includes(call.state?.phase) ? T.preview : "",
     handoff.seats.length ? T.seats(handoff.seats.join(zh ? "、" : ", ")) : "",
     ...failed,
-    handoff.outcome ? list(T.outcome, handoff.outcome) : "",
+    handoff.outcome && handoff.outcome !== handoff.failed.at(-1)?.outcome ? list(T.outcome, handoff.outcome) : "",
   ];
   $("seats").textContent = notes.filter(Boolean).join(" · ");
 }
@@ -196,12 +196,13 @@ function used(tool) {
 }
 
 function moment() {
-  const { committed, tentative, caller_speaks: speaks } = call.moment;
+  const { committed, tentative, caller_speaks: speaks, bot_speaks: answers } = call.moment;
   const partial = $("partial");
   const below = atEnd();
-  partial.hidden = !(speaks || committed || tentative);
+  const caller = speaks || committed || tentative;
+  partial.hidden = !(caller || answers);
   partial.replaceChildren(
-    el("span", { class: "by" }, `${T.who.caller} · ${T.speaking}`),
+    el("span", { class: "by" }, `${caller ? T.who.caller : T.who.bot} · ${T.speaking}`),
     committed,
     el("span", { class: "guess" }, tentative));
   if (below && !partial.hidden) toEnd();
@@ -220,9 +221,12 @@ function toEnd() {
 function advice() {
   const place = $("advice");
   const found = call.advice;
-  if (!found) return;
-  const nodes = found.entries ? suggestions(found, call.advice.machine?.sources ?? []) : [];
-  if (found.machine) nodes.push(machine(found.machine));
+  if (!found?.entries && !found?.machine) return;
+  const told = new Set((call.turns ?? []).flatMap((turn) => turn.sources));
+  const nodes = found.entries ? suggestions(found, told) : [];
+  const came = found.machine;
+  // What it said is in the conversation.
+  if (came && (came.answer || came.withheld.length || (came.act === "clarify" && !came.spoken))) nodes.push(machine(came));
   place.replaceChildren(...nodes);
 }
 
@@ -241,7 +245,7 @@ function suggestions(found, used, keys = true) {
         entry.document ? el("span", null, [entry.document, entry.place].filter(Boolean).join(" · ")) : "",
         entry.models.length ? el("span", null, entry.models.join(" / ")) : "",
         entry.sensitivity !== "normal" ? el("span", { class: "chip warn" }, list(T.care, entry.sensitivity)) : "",
-        used.includes(entry.id) ? el("span", { class: "chip good" }, T.used) : ""));
+        used.has(entry.id) ? el("span", { class: "chip good" }, T.used) : ""));
   });
   nodes.push(el("ol", null, items));
   return nodes;
@@ -301,7 +305,7 @@ async function search(event) {
   try {
     const answer = await fetch(`${location.pathname}/ask?${query}`);
     if (!answer.ok) throw new Error(String(answer.status));
-    $("found").replaceChildren(...suggestions(await answer.json(), [], false), close);
+    $("found").replaceChildren(...suggestions(await answer.json(), new Set(), false), close);
   } catch {
     $("found").replaceChildren(el("p", null, T.lost), close);
   }
