@@ -180,7 +180,14 @@ fn story() -> Vec<Event> {
             },
         ),
         event(5210, EventKind::Learned { known: known.as_object().cloned().unwrap_or_default() }),
-        decided(2, 5300, Act::Answer, &["charge-gun-stuck"], Why::default()),
+        decided(
+            2,
+            5300,
+            Act::Answer,
+            &["charge-gun-stuck", "flow:book", "tool:find_vehicle", "retired"],
+            Why::default(),
+        ),
+        event(5400, EventKind::BotStarted { turn: TurnId(2), timings: None }),
         bot(2, 9000, "先按解锁键。"),
         caller(3, 12_000, "转人工，你们太差劲了"),
         event(12_050, EventKind::Fault { part: "style".into(), error: "保证免费（没有依据）".into() }),
@@ -222,6 +229,7 @@ async fn a_seat_sees_the_call_while_it_is_on() {
     let story = story();
     tell(&mut *tap, &story[..4]);
     page.until("the words under way", |p| p["moment"]["tentative"] == "充电枪").await;
+    assert_eq!(page.page["advice"], Value::Null, "nothing was asked yet");
     assert_eq!(page.page["moment"]["caller_speaks"], true);
     assert_eq!(page.page["turns"][0]["interrupted"], true, "only what was heard");
 
@@ -230,7 +238,7 @@ async fn a_seat_sees_the_call_while_it_is_on() {
     let shown = &page.page;
     assert_eq!(shown["moment"]["tentative"], "", "the turn is over");
     assert_eq!(shown["turns"][1]["text"], EVIL, "as it was said: the page makes text of it");
-    assert_eq!(shown["turns"][2]["sources"], json!(["charge-gun-stuck"]));
+    assert_eq!(shown["turns"][2]["sources"][0], "charge-gun-stuck");
     assert_eq!(shown["caller"]["on_file"], true);
     assert_eq!(shown["caller"]["address"], "陈先生");
     let vehicle = json!([{ "model": "青屿 S7", "model_year": 2024, "plate": "沪AD12345" }]);
@@ -247,6 +255,8 @@ async fn a_seat_sees_the_call_while_it_is_on() {
     assert_eq!((&shown["mood"]["name"], &shown["mood"]["signs"]), (&json!("upset"), &json!(["angry words"])));
     assert_eq!(shown["sources"][0]["id"], "charge-gun-stuck");
     assert!(shown["sources"][0]["say"].as_str().is_some_and(|text| !text.is_empty()));
+    assert_eq!(shown["sources"][1]["title"], "预约到店", "a flow by its name; a tool is among the tools");
+    assert_eq!(shown["sources"][2], json!({ "id": "retired" }), "what is out of use is not made up");
     let advice = &shown["advice"];
     assert_eq!(advice["words"], EVIL, "the wish for a person is no question");
     assert_eq!(advice["entries"][0]["id"], "charge-gun-stuck", "{advice:#}");
@@ -362,6 +372,31 @@ async fn a_seat_looks_an_entry_up() {
     assert_eq!(found["entries"][0]["id"], "charge-limit", "{found:#}");
     let nothing: Value = reqwest::get(running.at("ask")).await.unwrap().json().await.unwrap();
     assert_eq!(nothing["entries"], json!([]), "no question, no answer");
+}
+
+#[tokio::test]
+async fn a_page_knows_whether_the_machine_has_spoken() {
+    let running = start().await;
+    let mut tap = running.screens.tap(&info());
+    let mut page = running.follow().await;
+    tell(
+        &mut *tap,
+        &[caller(2, 5000, EVIL), decided(2, 5100, Act::Clarify, &["charge-gun-stuck"], Why::default())],
+    );
+    page.until("what it came to", |p| p["advice"]["machine"]["act"] == "clarify").await;
+    assert_eq!(page.page["advice"]["machine"]["spoken"], false);
+    let answer = page.page["advice"]["machine"]["answer"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(page.page["advice"]["entries"][0]["say"], answer.as_str(), "what it would have said");
+    tell(&mut *tap, &[event(5200, EventKind::BotStarted { turn: TurnId(2), timings: None })]);
+    page.until("that it speaks", |p| p["moment"]["bot_speaks"] == true).await;
+    assert_eq!(page.page["advice"]["machine"]["spoken"], true);
+    tell(&mut *tap, &[bot(2, 9000, "您是想问充电枪吗？"), event(9500, EventKind::SpeechStarted)]);
+    page.until("that it is done", |p| p["moment"]["bot_speaks"] == false).await;
+    // The next words are another matter.
+    tell(&mut *tap, &[caller(3, 12_000, "空调不制冷了")]);
+    page.until("the next question", |p| p["advice"]["words"] == "空调不制冷了").await;
+    assert_eq!(page.page["advice"]["machine"], Value::Null);
+    assert_eq!(page.page["advice"]["entries"][0]["id"], "ac-cold", "{:#}", page.page["advice"]);
 }
 
 /// A page that is not read costs no more than the newest picture, and comes right when it is.

@@ -20,7 +20,7 @@ const SUGGESTED: usize = 4;
 /// The caller's turns, from the last back, among which one with a question is looked for.
 const LOOKED_BACK: usize = 6;
 /// A suggestion has at least this share of the best one's score.
-const NEAR: f32 = 0.4;
+const NEAR: f32 = 0.5;
 /// Longest answer of a tool that is shown, characters.
 const ANSWER: usize = 4000;
 
@@ -204,10 +204,18 @@ impl View {
         let turns = kept.record.turns.iter().rev().flat_map(|turn| &turn.sources);
         turns
             .filter(|id| seen.insert(id.as_str()))
-            .map(|id| match self.tenant.knowledge.entry(id) {
-                Some(found) => entry(found),
-                // Out of use since then.
-                None => json!({ "id": id }),
+            .filter_map(|id| {
+                let flow = id.strip_prefix("flow:").and_then(|flow| self.tenant.flows.find(flow));
+                match (self.tenant.knowledge.entry(id), flow) {
+                    (Some(found), _) => Some(entry(found)),
+                    (None, Some(flow)) => {
+                        Some(json!({ "id": id, "title": flow.title, "title_en": flow.title_en, "say": null }))
+                    }
+                    // What tools have said is among the tools.
+                    (None, None) if id.starts_with("tool:") => None,
+                    // Out of use since then.
+                    (None, None) => Some(json!({ "id": id })),
+                }
             })
             .collect()
     }

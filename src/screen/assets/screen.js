@@ -23,7 +23,7 @@ const WORDS = {
     copy: "复制", copied: "已复制", select: "已选中，请按 Ctrl+C", used: "机器人已用", clear: "关闭",
     machine: (a, n) => `机器人的判断：${a}，把握 ${n}%`, would: "未说出的答案：", withheld: "因没有依据而未说：",
     interrupted: "被打断", heard: "只显示客户听到的部分", doubtful: "可能听错", speaking: "正在说…",
-    bridged: "坐席接通", seats: (s) => `已呼叫：${s}`, preview: "坐席接听时将播报", gone: "此条已停用", none: "暂无",
+    bridged: "坐席接通", seats: (s) => `已呼叫：${s}`, preview: "坐席接听时将播报", gone: "此条已停用", flow: "办理流程", none: "暂无",
     lost: "连接中断，正在重新连接…", closed: "此链接已失效。", yes: "是", no: "否",
   },
   en: {
@@ -45,7 +45,7 @@ const WORDS = {
     copy: "Copy", copied: "Copied", select: "Selected: press Ctrl+C", used: "used by the bot", clear: "Close",
     machine: (a, n) => `The bot came to: ${a}, ${n}% sure`, would: "Answer that was not said: ", withheld: "Withheld for want of a source: ",
     interrupted: "cut short", heard: "only what the caller has heard", doubtful: "may be misheard", speaking: "speaking…",
-    bridged: "seat joined", seats: (s) => `called: ${s}`, preview: "will be told when a seat answers", gone: "out of use", none: "nothing yet",
+    bridged: "seat joined", seats: (s) => `called: ${s}`, preview: "will be told when a seat answers", gone: "out of use", flow: "flow", none: "nothing yet",
     lost: "Connection lost, trying again…", closed: "This link is not valid any more.", yes: "yes", no: "no",
     skip: "Skip to the conversation", talk: "Conversation", latest: "Back to the latest", summary: "Summary", advice: "Suggested answers",
     question: "Look up the knowledge", find: "Find", no_advice: "Approved answers appear here once the caller has said what it is about.",
@@ -177,7 +177,7 @@ function conversation() {
 function said(turn) {
   const doubtful = turn.who === "caller" && turn.confidence !== null && turn.confidence < 0.5;
   const named = (id) => (call.sources ?? []).find((entry) => entry.id === id);
-  const ids = turn.sources.map((id) => el("a", { href: `#source-${id}` }, named(id)?.title ? title(named(id)) : id));
+  const ids = turn.sources.filter((id) => !id.startsWith("tool:")).map((id) => el("a", { href: `#source-${id}` }, named(id)?.title ? title(named(id)) : id));
   return el("li", { class: `turn ${turn.who}` },
     el("div", { class: "by" },
       el("span", null, list(T.who, turn.who)),
@@ -278,7 +278,7 @@ function tools() {
   const items = (call.tools ?? []).map((tool) =>
     el("li", null, el("details", null,
       el("summary", null, `${clock(tool.at_ms)} ${toolName(tool)} `,
-        el("span", { class: `state ${tool.outcome}` }, [list(T.tool, tool.outcome), tool.code, tool.took_ms === null ? null : `${(tool.took_ms / 1000).toFixed(1)} s`].filter(Boolean).join(" · "))),
+        el("span", { class: `state ${tool.outcome}` }, [list(T.tool, tool.outcome), tool.code, tool.took_ms >= 100 ? `${(tool.took_ms / 1000).toFixed(1)} s` : null].filter(Boolean).join(" · "))),
       el("dl", { class: "facts" }, tool.arguments.flatMap((given) => [el("dt", null, zh && given.label ? given.label : given.name), el("dd", null, given.value)])),
       el("pre", { tabindex: 0 }, tool.detail))));
   $("tools").replaceChildren(...(items.length ? items : [el("li", { class: "muted" }, T.none)]));
@@ -287,7 +287,9 @@ function tools() {
 function sources() {
   const items = (call.sources ?? []).map((entry) => {
     const text = zh ? entry.say : entry.say_en ?? entry.say;
-    return el("li", { class: "source", id: `source-${entry.id}` }, el("details", null,
+    const id = `source-${entry.id}`;
+    if (entry.title && !text) return el("li", { class: "source", id }, title(entry), " ", el("span", { class: "muted small" }, T.flow));
+    return el("li", { class: "source", id }, el("details", null,
       el("summary", null, entry.title ? title(entry) : entry.id, " ", el("span", { class: "muted small" }, entry.title ? entry.id : T.gone)),
       text ? el("p", { lang: language(text) }, text) : "",
       entry.document ? el("p", { class: "muted small" }, [entry.document, entry.place].filter(Boolean).join(" · ")) : ""));
