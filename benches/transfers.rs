@@ -89,7 +89,7 @@ fn line(endpoint: &Endpoint, from: &str, ports: (u16, u16)) -> Line {
         from: from.into(),
         ring_timeout: Duration::from_secs(20),
         clock: Clock::start(),
-        screen: None,
+        screens: None,
     }
 }
 

@@ -61,7 +61,7 @@ impl Args {
             from: self.from.as_str().into(),
             ring_timeout: Duration::from_secs(60),
             clock: Clock::start(),
-            screen: None,
+            screens: None,
         };
         let leg = line.call(&self.target).await.with_context(|| format!("cannot call {}", self.target))?;
         let recorder = self.record.as_ref().map(|path| {

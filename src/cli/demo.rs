@@ -147,7 +147,7 @@ fn line(endpoint: &Endpoint, config: &Config, from: &str) -> Line {
         from: from.into(),
         ring_timeout: Duration::from_secs(30),
         clock: Clock::start(),
-        screen: None,
+        screens: None,
     }
 }
 

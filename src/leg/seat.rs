@@ -37,7 +37,11 @@ impl Seat {
     /// Starts dialling all of `targets`; never blocks. The first that answers stays, the others are cancelled.
     pub fn dial(line: &Line, attempt: u32, targets: Vec<Target>, call: &str, about: &About) -> Self {
         let mut dialling = JoinSet::new();
-        let headers = context::headers(call, about, line.screen.as_ref().map(|url| url(call)).as_deref());
+        let headers = context::headers(
+            call,
+            about,
+            line.screens.as_ref().and_then(|screens| screens.url(call)).as_deref(),
+        );
         for target in targets {
             let (line, headers, caller) = (line.clone(), headers.clone(), about.caller.clone());
             dialling.spawn(async move {

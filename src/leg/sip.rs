@@ -17,6 +17,7 @@ use crate::clock::{Clock, Time};
 use crate::media::Frame;
 use crate::media::wire::{FromWire, ToWire};
 use crate::record::MediaRecord;
+use crate::screen::Screens;
 
 /// How long a key that we press sounds.
 const KEY_LENGTH: Duration = Duration::from_millis(120);
@@ -38,12 +39,9 @@ pub struct Line {
     pub ring_timeout: Duration,
     /// The clock of the call that the leg belongs to.
     pub clock: Clock,
-    /// The page by which a seat follows a call, if seats have one.
-    pub screen: Option<Screen>,
+    /// The pages by which seats follow calls, if they have any.
+    pub screens: Option<Screens>,
 }
-
-/// Makes the address of the page that shows a call, from the id of the call.
-pub type Screen = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
 /// Why a call could not be answered or placed.
 #[derive(Debug, thiserror::Error)]

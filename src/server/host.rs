@@ -91,7 +91,7 @@ impl Host {
             from,
             ring_timeout,
             clock,
-            screen: None,
+            screens: Some(self.shared.screens.clone()),
         }
     }
 

@@ -102,6 +102,7 @@ impl Tap for CallTap {
             | EventKind::Consulting { .. }
             | EventKind::Referred
             | EventKind::Overheard { .. }
+            | EventKind::Learned { .. }
             | EventKind::Filled { .. } => {}
         }
     }
