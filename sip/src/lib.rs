@@ -42,7 +42,6 @@ mod custom;
 mod digest;
 mod endpoint;
 mod error;
-mod handshakes;
 mod message;
 mod net;
 mod registrar;

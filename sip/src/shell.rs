@@ -124,7 +124,7 @@ impl Shell {
                     }
                     None => break,
                 },
-                () = sleep_until(deadline) => self.agent.tick(clock::now()),
+                () = clock::sleep_until(deadline) => self.agent.tick(clock::now()),
             }
             self.perform().await;
             if let Some((_, at)) = &stopping
@@ -328,12 +328,5 @@ impl Shell {
             let reason = String::new();
             self.agent.command(clock::now(), Command::Reject { call, code: 503, reason });
         }
-    }
-}
-
-async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
     }
 }

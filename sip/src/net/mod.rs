@@ -1,5 +1,8 @@
 //! Sockets: UDP listeners, TCP and TLS listeners and connections. They carry bytes to and from the agent and know no SIP.
 
+mod connection;
+mod handshakes;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -8,30 +11,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use self::connection::{Habits, Queue, Stream, give_up, pump};
+use self::handshakes::Handshakes;
 use crate::error::Error;
-use crate::handshakes::Handshakes;
 use crate::stack::{Flow, PeerName, Transport, TxRef};
-use crate::tls::{self, Tls, TlsError};
+use crate::tls::{Tls, TlsError};
 
 /// How long a connection may take to open, with its TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection without a byte for this long is closed.
-const IDLE: Duration = Duration::from_secs(3600);
-/// A peer that takes nothing of a message for this long is given up: 64·T1, when its transaction has failed anyway.
-const STALLED: Duration = Duration::from_secs(32);
 /// Messages waiting for a slow connection; one more and it is given up.
 const QUEUE: usize = 256;
 /// Different names of TLS servers that are called while the endpoint runs.
 const NAMES: usize = 4096;
-
-/// What waits to be written: bytes, and the transaction that fails with them.
-type Queue = mpsc::Receiver<(Bytes, Option<TxRef>)>;
 
 /// What the sockets have to tell.
 #[derive(Debug)]
@@ -285,7 +281,8 @@ impl Net {
         let local = self.advertised(local, peer.remote);
         let (connection, queue) = self.register(listener, local, peer);
         let events = self.events.clone();
-        self.tasks.spawn(async move { pump(connection, stream, queue, events, false).await });
+        let habits = Habits::of(peer.transport, false);
+        self.tasks.spawn(async move { pump(connection, stream, queue, events, habits).await });
     }
 
     fn register(&mut self, listener: usize, local: SocketAddr, peer: Peer) -> (u64, Queue) {
@@ -354,7 +351,7 @@ impl Net {
             Transport::Udp | Transport::Tcp => None,
         };
         let (connection, queue) = self.register(flow.listener, flow.local, Peer::of(flow));
-        let (remote, events) = (flow.remote, self.events.clone());
+        let (remote, events, habits) = (flow.remote, self.events.clone(), Habits::of(flow.transport, true));
         self.tasks.spawn(async move {
             let opened = tokio::time::timeout(CONNECT_TIMEOUT, async {
                 let stream = TcpStream::connect(remote).await?;
@@ -365,8 +362,8 @@ impl Net {
                 })
             });
             match opened.await {
-                Ok(Ok(Opened::Tcp(stream))) => pump(connection, stream, queue, events, false).await,
-                Ok(Ok(Opened::Tls(stream))) => pump(connection, stream, queue, events, true).await,
+                Ok(Ok(Opened::Tcp(stream))) => pump(connection, stream, queue, events, habits).await,
+                Ok(Ok(Opened::Tls(stream))) => pump(connection, stream, queue, events, habits).await,
                 Ok(Err(error)) => give_up(connection, queue, events, Vec::new(), Some(&error)).await,
                 Err(_) => give_up(connection, queue, events, Vec::new(), None).await,
             }
@@ -381,88 +378,10 @@ impl Net {
     }
 }
 
-/// A connection, encrypted or not.
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for T {}
-
 /// A connection that we have opened.
 enum Opened {
     Tcp(TcpStream),
     Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
-}
-
-/// Reads from and writes to a connection until either side is done. `doubtful`: until the first byte has come, what was
-/// written may not have been taken, as a TLS 1.3 server refuses a client certificate only after the handshake.
-async fn pump(
-    connection: u64,
-    stream: impl Stream,
-    mut queue: Queue,
-    events: mpsc::Sender<NetEvent>,
-    mut doubtful: bool,
-) {
-    let (mut reader, mut writer) = tokio::io::split(stream);
-    let mut buffer = vec![0u8; 16 * 1024];
-    let mut unsent = Vec::new();
-    let mut failure = None;
-    loop {
-        tokio::select! {
-            message = queue.recv() => {
-                let Some((bytes, tx)) = message else { break };
-                if doubtful {
-                    unsent.extend(tx);
-                }
-                let written = tokio::time::timeout(STALLED, async {
-                    writer.write_all(&bytes).await?;
-                    // TLS keeps what the socket does not take at once.
-                    writer.flush().await
-                });
-                if let Err(error) = written.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-                    unsent.extend(tx.filter(|_| !doubtful));
-                    failure = Some(error);
-                    break;
-                }
-            }
-            read = tokio::time::timeout(IDLE, reader.read(&mut buffer)) => {
-                let bytes = match read {
-                    Ok(Ok(n)) if n > 0 => Bytes::copy_from_slice(buffer.get(..n).unwrap_or_default()),
-                    Ok(Err(error)) => {
-                        failure = Some(error);
-                        break;
-                    }
-                    _ => break,
-                };
-                if std::mem::take(&mut doubtful) {
-                    unsent.clear();
-                }
-                if events.send(NetEvent::Data { connection, bytes }).await.is_err() {
-                    break;
-                }
-            }
-        }
-    }
-    // TLS has a word for the end, which a peer that no longer reads would hold up.
-    let _ = tokio::time::timeout(CONNECT_TIMEOUT, writer.shutdown()).await;
-    give_up(connection, queue, events, unsent, failure.as_ref()).await;
-}
-
-/// Tells that a connection is gone, with all that could not be sent over it.
-async fn give_up(
-    connection: u64,
-    mut queue: Queue,
-    events: mpsc::Sender<NetEvent>,
-    mut unsent: Vec<TxRef>,
-    failure: Option<&io::Error>,
-) {
-    queue.close();
-    while let Some((_, tx)) = queue.recv().await {
-        unsent.extend(tx);
-    }
-    let why = failure.and_then(tls::explain);
-    if let Some(why) = why.as_ref().filter(|_| !unsent.is_empty()) {
-        tracing::warn!("a SIP connection over TLS failed: {why}");
-    }
-    let _ = events.send(NetEvent::Closed { connection, unsent, why }).await;
 }
 
 async fn read_datagrams(listener: usize, socket: Arc<UdpSocket>, events: mpsc::Sender<NetEvent>) {
