@@ -218,7 +218,7 @@ async fn reports_are_encrypted_and_forged_ones_are_not_believed() {
     let stats = two.stats();
     assert_eq!((stats.remote_bye, stats.srtp_forged), (false, 3), "{stats:?}");
 
-    for frame in 1..400u32 {
+    for frame in 1..800u32 {
         let now = now + TICK * frame;
         one.push(now, &[3_000; FRAME]);
         two.push(now, &[3_000; FRAME]);
@@ -229,9 +229,9 @@ async fn reports_are_encrypted_and_forged_ones_are_not_believed() {
         one.pull(now);
         two.pull(now);
     }
-    one.close(now + TICK * 400);
+    one.close(now + TICK * 800);
     while !two.stats().remote_bye {
-        arrived(&mut two, now + TICK * 400).await;
+        arrived(&mut two, now + TICK * 800).await;
     }
     for stats in [one.stats(), two.stats()] {
         assert!(stats.rtt.is_some() && stats.remote_loss == Some(0.0), "{stats:?}");
