@@ -14,6 +14,8 @@ use crate::tls;
 
 /// A connection without a byte for this long is closed.
 const IDLE: Duration = Duration::from_secs(3600);
+/// Who connects to us over TLS has something to say within this time: a certificate of ours costs nothing to look at.
+const FIRST: Duration = Duration::from_secs(32);
 /// A connection over TLS without a byte either way for this long gets a ping (RFC 5626 §4.4.1): a proxy that closed it
 /// for idleness could not be reached by the address in its `Contact`, which its certificate seldom names.
 const PING: Duration = Duration::from_secs(100);
@@ -33,6 +35,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for T {}
 pub(super) struct Habits {
     /// It ends when nothing has come for this long.
     idle: Duration,
+    /// The same before the first byte.
+    first: Duration,
     /// A ping goes out when nothing has gone either way for this long.
     ping: Option<Duration>,
     /// Until the first byte has come, what was written may not have been taken: a TLS 1.3 server refuses a client
@@ -43,7 +47,8 @@ pub(super) struct Habits {
 impl Habits {
     pub(super) fn of(transport: Transport, opened_by_us: bool) -> Self {
         let tls = transport == Transport::Tls;
-        Self { idle: IDLE, ping: tls.then_some(PING), doubtful: tls && opened_by_us }
+        let first = if tls && !opened_by_us { FIRST } else { IDLE };
+        Self { idle: IDLE, first, ping: tls.then_some(PING), doubtful: tls && opened_by_us }
     }
 }
 
@@ -59,7 +64,8 @@ pub(super) async fn pump(
     let mut buffer = vec![0u8; 16 * 1024];
     let mut unsent = Vec::new();
     let mut failure = None;
-    let Habits { idle, ping, mut doubtful } = habits;
+    let Habits { idle, first, ping, mut doubtful } = habits;
+    let mut patience = first;
     let (mut heard, mut used) = (clock::now(), clock::now());
     loop {
         let message = tokio::select! {
@@ -68,7 +74,7 @@ pub(super) async fn pump(
                 message
             }
             () = clock::sleep_until(ping.map(|ping| used + ping)) => (Bytes::from_static(b"\r\n\r\n"), None),
-            read = tokio::time::timeout_at((heard + idle).into(), reader.read(&mut buffer)) => {
+            read = tokio::time::timeout_at((heard + patience).into(), reader.read(&mut buffer)) => {
                 let bytes = match read {
                     Ok(Ok(n)) if n > 0 => Bytes::copy_from_slice(buffer.get(..n).unwrap_or_default()),
                     Ok(Err(error)) => {
@@ -77,7 +83,7 @@ pub(super) async fn pump(
                     }
                     _ => break,
                 };
-                (heard, used) = (clock::now(), clock::now());
+                (heard, used, patience) = (clock::now(), clock::now(), idle);
                 if std::mem::take(&mut doubtful) {
                     unsent.clear();
                 }
@@ -132,7 +138,28 @@ mod tests {
     use super::*;
 
     fn habits(doubtful: bool) -> Habits {
-        Habits { idle: Duration::from_millis(200), ping: Some(Duration::from_millis(30)), doubtful }
+        let idle = Duration::from_millis(200);
+        Habits { idle, first: idle, ping: Some(Duration::from_millis(30)), doubtful }
+    }
+
+    #[tokio::test]
+    async fn who_connects_and_says_nothing_is_given_up_sooner_than_who_has_spoken() {
+        let hour = Duration::from_secs(3600);
+        for speaks in [false, true] {
+            let (near, mut far) = tokio::io::duplex(1_000);
+            let (events, mut told) = mpsc::channel(10);
+            let (_queue, waiting) = mpsc::channel(10);
+            let habits = Habits { idle: hour, first: Duration::from_millis(50), ping: None, doubtful: false };
+            if speaks {
+                far.write_all(b"\r\n").await.expect("written");
+            }
+            tokio::spawn(async move { pump(1, near, waiting, events, habits).await });
+            if speaks {
+                assert!(matches!(told.recv().await, Some(NetEvent::Data { .. })));
+            }
+            let closed = tokio::time::timeout(Duration::from_millis(300), told.recv()).await;
+            assert_eq!(closed.is_ok(), !speaks, "{closed:?}");
+        }
     }
 
     #[tokio::test]
