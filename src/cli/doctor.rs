@@ -201,7 +201,7 @@ fn judge_files(limit: u64, max_calls: usize) -> Verdict {
 fn sip_port(listen: Listen) -> Verdict {
     let bound = match listen.transport {
         Transport::Udp => UdpSocket::bind(listen.addr).map(drop),
-        Transport::Tcp => TcpListener::bind(listen.addr).map(drop),
+        Transport::Tcp | Transport::Tls => TcpListener::bind(listen.addr).map(drop),
     };
     match bound {
         Ok(()) => Verdict::Good(format!("{listen} is free")),

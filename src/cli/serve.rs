@@ -5,9 +5,10 @@ use std::sync::Arc;
 use anyhow::Context;
 use nightline_sip::Transport;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::Config;
-use crate::server::Server;
+use crate::server::{Certificates, Server};
 
 /// Options of `nightline serve`.
 #[derive(Debug, clap::Args)]
@@ -21,11 +22,12 @@ impl Args {
     /// Runs until SIGINT or SIGTERM.
     pub async fn run(self, config: Config) -> anyhow::Result<u8> {
         let server = Server::start(Arc::new(config), None).await.context("the server cannot start")?;
-        for transport in [Transport::Udp, Transport::Tcp] {
+        for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
             if let Some(addr) = server.local_addr(transport) {
                 tracing::info!(%addr, ?transport, "listening for SIP");
             }
         }
+        let _reloading = server.certificates().map(|own| AbortOnDropHandle::new(tokio::spawn(reload(own))));
         let shutdown = CancellationToken::new();
         if self.check {
             shutdown.cancel();
@@ -34,6 +36,21 @@ impl Args {
         }
         server.run(shutdown).await;
         Ok(0)
+    }
+}
+
+/// Reads certificates anew at each SIGHUP.
+async fn reload(certificates: Certificates) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangups = match signal(SignalKind::hangup()) {
+        Ok(hangups) => hangups,
+        Err(error) => return tracing::error!(%error, "certificates cannot be read anew: SIGHUP is not heard"),
+    };
+    while hangups.recv().await.is_some() {
+        match certificates.reload().await {
+            Ok(()) => tracing::info!("certificates were read anew"),
+            Err(error) => tracing::error!(%error, "the certificates in use are kept"),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use figment::Figment;
 use figment::providers::Serialized;
-use nightline_sip::DigestAlgorithm;
+use nightline_sip::{DigestAlgorithm, SrtpPolicy, TlsConfig};
 use secrecy::SecretString;
 
 use crate::asr::remote;
@@ -100,6 +100,12 @@ pub struct Sip {
     pub max_calls: usize,
     /// Session timer that is asked for, at least 90 s (RFC 4028 §4).
     pub session_expires: Duration,
+    /// Certificates, if there are any.
+    pub tls: Option<TlsConfig>,
+    /// Whether media is encrypted.
+    pub srtp: SrtpPolicy,
+    /// Whether the keys of SRTP are exchanged over UDP and TCP too.
+    pub srtp_over_plain_sip: bool,
 }
 
 /// A socket to listen on.
@@ -116,6 +122,7 @@ impl fmt::Display for Listen {
         let transport = match self.transport {
             Transport::Udp => "udp",
             Transport::Tcp => "tcp",
+            Transport::Tls => "tls",
         };
         write!(f, "{transport}:{}", self.addr)
     }
@@ -128,6 +135,8 @@ pub enum Transport {
     Udp,
     /// TCP.
     Tcp,
+    /// TLS over TCP.
+    Tls,
 }
 
 /// The media edge.

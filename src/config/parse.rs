@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use nightline_sip::{CertificateFiles, Roots, SrtpPolicy, TlsConfig};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::raw::{Millis, Raw, Secret, Secs};
@@ -149,6 +150,17 @@ impl Check<'_> {
                     raw.sip.session_expires_s,
                     90..=86_400,
                 ),
+                tls: self.tls(raw),
+                srtp: self.choice(
+                    "sip.srtp",
+                    &raw.sip.srtp,
+                    &[
+                        ("off", SrtpPolicy::Off),
+                        ("optional", SrtpPolicy::Optional),
+                        ("required", SrtpPolicy::Required),
+                    ],
+                ),
+                srtp_over_plain_sip: raw.sip.srtp_over_plain_sip,
             },
             rtp: self.rtp(raw, max_calls),
             asr: self.asr(raw),
@@ -190,6 +202,42 @@ impl Check<'_> {
             }
         }
         out
+    }
+
+    fn tls(&mut self, raw: &Raw) -> Option<TlsConfig> {
+        let sip = &raw.sip;
+        let identity = match (&sip.tls_certificate, &sip.tls_key) {
+            (Some(certificate), Some(key)) => {
+                Some(CertificateFiles { certificate: certificate.clone(), key: key.clone() })
+            }
+            (Some(_), None) => {
+                self.note("sip.tls_key", "it is missing, and `sip.tls_certificate` needs it".into());
+                None
+            }
+            (None, Some(_)) => {
+                self.note("sip.tls_certificate", "it is missing, and `sip.tls_key` needs it".into());
+                None
+            }
+            (None, None) => None,
+        };
+        let listens = sip.listen.iter().any(|listen| listen.starts_with("tls:"));
+        if listens && identity.is_none() && sip.tls_certificate.is_none() && sip.tls_key.is_none() {
+            self.note("sip.tls_certificate", "it is missing, and a listener by TLS needs it".into());
+        }
+        let files = [&sip.tls_certificate, &sip.tls_key, &sip.tls_client_ca, &sip.tls_roots];
+        if !listens && files.iter().all(|file| file.is_none()) {
+            return None;
+        }
+        let tls = TlsConfig {
+            identity,
+            client_ca: sip.tls_client_ca.clone(),
+            roots: sip.tls_roots.clone().map_or(Roots::System, Roots::File),
+            ..TlsConfig::default()
+        };
+        if let Err(error) = tls.check() {
+            self.note("sip.tls_certificate", error.to_string());
+        }
+        Some(tls)
     }
 
     fn rtp(&mut self, raw: &Raw, max_calls: usize) -> Rtp {
@@ -408,7 +456,8 @@ fn listen(text: &str) -> Result<Listen, String> {
     let transport = match transport {
         "udp" => Transport::Udp,
         "tcp" => Transport::Tcp,
-        other => return Err(bad(format!("the transport `{other}` is not udp or tcp"))),
+        "tls" => Transport::Tls,
+        other => return Err(bad(format!("the transport `{other}` is not udp, tcp or tls"))),
     };
     let addr = addr
         .parse()

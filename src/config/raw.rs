@@ -48,7 +48,7 @@ pub struct Raw {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Sip {
-    /// Sockets to listen on, `udp:ADDRESS:PORT` or `tcp:ADDRESS:PORT`.
+    /// Sockets to listen on: `udp:ADDRESS:PORT`, `tcp:ADDRESS:PORT` or `tls:ADDRESS:PORT`.
     pub listen: Vec<String>,
     /// Address that peers outside see, if this machine is behind NAT.
     pub external_ip: Option<String>,
@@ -58,6 +58,18 @@ pub struct Sip {
     pub max_calls: u32,
     /// Session timer (RFC 4028) that is asked for.
     pub session_expires_s: Secs,
+    /// PEM file with our certificate and those between it and its CA; needed to listen by TLS. Read anew at SIGHUP.
+    pub tls_certificate: Option<PathBuf>,
+    /// PEM file with its private key.
+    pub tls_key: Option<PathBuf>,
+    /// PEM file with CAs: who connects by TLS has to show a certificate of one of them.
+    pub tls_client_ca: Option<PathBuf>,
+    /// PEM file with the CAs by which servers that we connect to are trusted; those of the system if absent.
+    pub tls_roots: Option<PathBuf>,
+    /// Encrypted media (SDES-SRTP): `off`, `optional` takes it where it is offered, `required` refuses calls without it.
+    pub srtp: String,
+    /// Exchange the keys of SRTP over UDP and TCP too, where everybody on the way can read them.
+    pub srtp_over_plain_sip: bool,
 }
 
 /// `[rtp]`
@@ -387,6 +399,12 @@ impl Default for Sip {
             user_agent: "Nightline".into(),
             max_calls: 200,
             session_expires_s: Secs(1800),
+            tls_certificate: None,
+            tls_key: None,
+            tls_client_ca: None,
+            tls_roots: None,
+            srtp: "off".into(),
+            srtp_over_plain_sip: false,
         }
     }
 }
@@ -528,6 +546,14 @@ impl Raw {
         let text = || Some(String::from("text"));
         let secret = || Some(Secret("key".into()));
         raw.sip.external_ip = text();
+        for file in [
+            &mut raw.sip.tls_certificate,
+            &mut raw.sip.tls_key,
+            &mut raw.sip.tls_client_ca,
+            &mut raw.sip.tls_roots,
+        ] {
+            *file = Some("file".into());
+        }
         raw.asr.workers = Some(1);
         raw.asr.remote.url = text();
         raw.asr.remote.model = text();

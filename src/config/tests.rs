@@ -206,7 +206,7 @@ fn a_value_out_of_range_says_the_range() {
 fn a_value_that_cannot_be_parsed_says_how_it_should_look() {
     wrong(
         "[sip]\nlisten = [\n  \"udp:0.0.0.0:5060\",\n  \"upd:0.0.0.0:5061\",\n]\n",
-        "`sip.listen.1` in nightline.toml line 4: \"upd:0.0.0.0:5061\": the transport `upd` is not udp or tcp; \
+        "`sip.listen.1` in nightline.toml line 4: \"upd:0.0.0.0:5061\": the transport `upd` is not udp, tcp or tls; \
          write for example \"udp:0.0.0.0:5060\"",
     );
     wrong(

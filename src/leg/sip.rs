@@ -150,7 +150,8 @@ pub struct SipLeg {
 impl SipLeg {
     fn new(session: Session, port: MediaPort, clock: Clock) -> Self {
         let params = session.media();
-        let media = MediaSession::new(clock.instant(clock.now()), port, media_config(params));
+        let mut media = MediaSession::new(clock.instant(clock.now()), port, media_config(params));
+        media.secure(clock.instant(clock.now()), params.srtp.as_deref());
         Self {
             held: is_held(params),
             codec: params.codec,
@@ -180,6 +181,7 @@ impl SipLeg {
     fn changed(&mut self, params: &MediaParams) -> Option<LegEvent> {
         self.codec = params.codec;
         self.media.configure(media_config(params));
+        self.media.secure(self.clock.instant(self.clock.now()), params.srtp.as_deref());
         let held = is_held(params);
         (std::mem::replace(&mut self.held, held) != held).then_some(LegEvent::Hold(held))
     }

@@ -10,10 +10,10 @@ use crate::dialogue::knowledge::Entry;
 use crate::dialogue::tenant::Tenant;
 use crate::dialogue::text::Lang;
 use crate::dialogue::vehicle::Vehicle;
-use crate::dialogue::{Act, Mind, Mood, Said, Who, problem};
+use crate::dialogue::{Act, Facts, Mind, Mood, Said, Who, problem};
 use crate::kb::find::{Finder, Near};
 use crate::record::{ToolRecord, TurnRecord};
-use crate::tools::Outcome;
+use crate::tools::{Outcome, Used};
 
 /// Entries that are suggested.
 const SUGGESTED: usize = 4;
@@ -105,7 +105,7 @@ impl View {
     fn kept(&self, kept: &Kept) -> Sections {
         let sections = json!({
             "call": kept.record.info,
-            "state": self.state(kept),
+            "state": Self::state(kept),
             "caller": caller(kept),
             "handoff": self.handoff(kept),
             "callback": kept.record.callback,
@@ -122,7 +122,7 @@ impl View {
         }
     }
 
-    fn state(&self, kept: &Kept) -> Value {
+    fn state(kept: &Kept) -> Value {
         let record = &kept.record;
         let over = kept.phase == Phase::Ended;
         json!({
@@ -146,7 +146,15 @@ impl View {
                 interrupted: turn.interrupted,
             };
             let history: Vec<Said> = kept.record.turns.iter().map(said).collect();
-            self.mind.summarize(&history, handoff.reason, kept.caller.number.as_deref())
+            let used = kept.record.tools.iter();
+            let used: Vec<Used> =
+                used.map(|tool| Used { what: tool.what.clone(), outcome: tool.outcome.clone() }).collect();
+            self.mind.summarize(&Facts {
+                history: &history,
+                used: &used,
+                reason: handoff.reason,
+                caller: kept.caller.number.as_deref(),
+            })
         });
         json!({
             "reason": handoff.reason,
@@ -299,7 +307,7 @@ fn turn(turn: &TurnRecord) -> Value {
         "ended_ms": turn.ended_ms,
         "interrupted": turn.interrupted,
         "confidence": turn.confidence.map(hundredths),
-        "act": turn.act.as_ref().map(|act| act.name()),
+        "act": turn.act.as_ref().map(Act::name),
         "sources": turn.sources,
     })
 }

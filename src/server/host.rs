@@ -74,7 +74,7 @@ impl Host {
     }
 
     fn line(&self, clock: Clock, ring_timeout: Duration) -> Line {
-        let bind = [Transport::Udp, Transport::Tcp]
+        let bind = [Transport::Udp, Transport::Tcp, Transport::Tls]
             .into_iter()
             .find_map(|transport| self.endpoint.local_addr(transport))
             .map_or(IpAddr::from([0, 0, 0, 0]), |addr| addr.ip());

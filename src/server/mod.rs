@@ -9,7 +9,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nightline_sip::{Account, Endpoint, EndpointConfig, IncomingCalls, RegistrarConfig, Secret, Transport};
+use nightline_sip::{
+    Account, Endpoint, EndpointConfig, IncomingCalls, RegistrarConfig, Secret, TlsConfig, Transport,
+};
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -54,6 +56,19 @@ pub struct Server {
     watch: Option<MakeTap>,
 }
 
+/// The certificates of a server that runs.
+pub struct Certificates {
+    endpoint: Endpoint,
+    tls: TlsConfig,
+}
+
+impl Certificates {
+    /// Reads the files anew. On an error what was in use stays so.
+    pub async fn reload(&self) -> Result<(), nightline_sip::Error> {
+        self.endpoint.reload_tls(&self.tls).await
+    }
+}
+
 /// How long calls may take to end when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -83,6 +98,11 @@ impl Server {
     /// Where it serves HTTP, if it does.
     pub fn http_addr(&self) -> Option<SocketAddr> {
         self.http.as_ref()?.local_addr().ok()
+    }
+
+    /// Reads certificates anew when it is called; calls and connections go on. [`None`] without any.
+    pub fn certificates(&self) -> Option<Certificates> {
+        Some(Certificates { endpoint: self.endpoint.clone(), tls: self.config.sip.tls.clone()? })
     }
 
     /// The pools and the store.
@@ -173,6 +193,7 @@ fn endpoint_config(config: &Config) -> EndpointConfig {
                 let transport = match listen.transport {
                     config::Transport::Udp => Transport::Udp,
                     config::Transport::Tcp => Transport::Tcp,
+                    config::Transport::Tls => Transport::Tls,
                 };
                 (transport, listen.addr)
             })
@@ -181,6 +202,9 @@ fn endpoint_config(config: &Config) -> EndpointConfig {
         user_agent: config.sip.user_agent.clone(),
         session_expires: config.sip.session_expires,
         max_calls: config.sip.max_calls,
+        tls: config.sip.tls.clone(),
+        srtp: config.sip.srtp,
+        srtp_over_plain_sip: config.sip.srtp_over_plain_sip,
         accounts: config
             .seats
             .accounts

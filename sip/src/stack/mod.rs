@@ -50,7 +50,7 @@ impl FromStr for Transport {
 
     /// Reads what `Display` writes, in capitals or not.
     fn from_str(name: &str) -> Result<Self, ()> {
-        [Self::Udp, Self::Tcp]
+        [Self::Udp, Self::Tcp, Self::Tls]
             .into_iter()
             .find(|transport| transport.to_string().eq_ignore_ascii_case(name))
             .ok_or(())
