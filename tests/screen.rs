@@ -80,6 +80,7 @@ mod realtime {
             from: "sip:13800001234@127.0.0.1".into(),
             ring_timeout: Duration::from_secs(10),
             clock: Clock::start(),
+            screens: None,
         };
         let leg = line.call(&target).await.expect("the call is answered");
         ua::converse(leg, ScriptedCaller::new(fixture), None, Duration::from_secs(14), |_| {}).await;
