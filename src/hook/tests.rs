@@ -171,6 +171,14 @@ async fn a_call_is_told_from_its_answer_to_its_end_and_signed() {
         event(2000, EventKind::HandoffRequested { reason: Reason::Requested }),
         event(9000, EventKind::Bridged),
         event(60_000, EventKind::HandoffEnded { outcome: HandoffOutcome::Accepted }),
+        event(
+            60_500,
+            EventKind::MessageLeft {
+                text: "请王师傅回电".into(),
+                began: Time::from_start(Duration::from_secs(60)),
+            },
+        ),
+        event(60_900, EventKind::Rated { score: 4, words: "满意".into() }),
         event(61_000, EventKind::Ended { disposition: Disposition::Transferred }),
     ];
     handle.begin(&info());
@@ -195,6 +203,8 @@ async fn a_call_is_told_from_its_answer_to_its_end_and_signed() {
     assert_eq!(find("handoff_requested").json()["at"], "2026-01-02T03:04:07.000Z");
     assert_eq!(find("handoff_ended").json()["data"]["outcome"], "accepted");
     assert_eq!(find("callback_booked").json()["data"]["when"], "明天上午");
+    assert_eq!(find("message_left").json()["data"], json!({ "text": "请王师傅回电", "began_ms": 60_000 }));
+    assert_eq!(find("rated").json()["data"], json!({ "score": 4, "words": "满意" }));
     let end = find("call_ended").json();
     assert_eq!(end["data"]["disposition"], "transferred");
     assert_eq!(

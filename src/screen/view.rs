@@ -12,7 +12,7 @@ use crate::dialogue::text::Lang;
 use crate::dialogue::vehicle::Vehicle;
 use crate::dialogue::{Act, Facts, Mind, Mood, Said, Who, problem};
 use crate::kb::find::{Finder, Near};
-use crate::record::{ToolRecord, TurnRecord};
+use crate::record::{CallRecord, NoteRecord, ToolRecord, TurnRecord};
 use crate::tools::{Outcome, Used};
 
 /// Entries that are suggested.
@@ -111,7 +111,7 @@ impl View {
             "callback": kept.record.callback,
             "mood": kept.mood.as_ref().map(|mood| self.mood(mood)),
             "facts": kept.facts,
-            "turns": kept.record.turns.iter().map(turn).collect::<Vec<_>>(),
+            "turns": said(&kept.record),
             "tools": kept.record.tools.iter().map(|tool| self.tool(tool)).collect::<Vec<_>>(),
             "sources": self.sources(kept),
             "advice": self.advice(kept),
@@ -296,6 +296,28 @@ fn caller(kept: &Kept) -> Value {
         "on_file": kept.caller.on_file,
         "address": kept.caller.address.clone().or_else(by_flow),
         "vehicles": kept.caller.vehicles,
+    })
+}
+
+/// The conversation with the bot, what the seat asked it, and what was written down of the bridge, in order.
+fn said(record: &CallRecord) -> Vec<Value> {
+    let turns = record.turns.iter().map(|one| (one.began_ms, turn(one)));
+    let notes = record.notes.iter().map(|one| (one.began_ms, note(one)));
+    let mut said: Vec<(u64, Value)> = turns.chain(notes).collect();
+    said.sort_by_key(|(began, _)| *began);
+    said.into_iter().map(|(_, one)| one).collect()
+}
+
+fn note(note: &NoteRecord) -> Value {
+    json!({
+        "who": note.leg,
+        "text": note.text,
+        "began_ms": note.began_ms,
+        "ended_ms": note.ended_ms,
+        "interrupted": false,
+        "confidence": hundredths(note.confidence),
+        "act": null,
+        "sources": [],
     })
 }
 
