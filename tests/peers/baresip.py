@@ -40,7 +40,7 @@ snd_path {rec}
 class Baresip:
     """Runs from `start` to `stop`; what it hears lies in `folder/rec/dump-*-dec.wav`, what it says in `-enc.wav`."""
 
-    def __init__(self, folder, answers=False, transport="udp", codecs="PCMA/8000/1,PCMU/8000/1", user="peer", speaks=b""):
+    def __init__(self, folder, answers=False, transport="udp", codecs="PCMA/8000/1,PCMU/8000/1", user="peer", speaks=b"", settings="", account=""):
         self.folder = folder
         self.rec = folder / "rec"
         self.rec.mkdir(parents=True)
@@ -48,11 +48,12 @@ class Baresip:
         rtp = net.free_ports(20, even=True)
         silence = audio.write(folder / "silence.wav", speaks)
         config = CONFIG.format(sip=self.port, wav=silence, rtp=rtp[0], rtp_end=rtp[-1], ctrl=self.ctrl, rec=self.rec)
-        (folder / "config").write_text(config)
+        (folder / "config").write_text(config + settings)
         mode = "auto" if answers else "manual"
+        parameters = account
         account = f"<sip:{user}@127.0.0.1:{self.port};transport={transport}>;regint=0;ptime=20"
         account += f";audio_codecs={codecs};answermode={mode};audio_source=aufile,{silence}"
-        (folder / "accounts").write_text(account + "\n")
+        (folder / "accounts").write_text(account + parameters + "\n")
         (folder / "contacts").write_text("")
         self.log = open(folder / "log", "wb")
         self.process = subprocess.Popen(

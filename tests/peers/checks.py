@@ -134,6 +134,27 @@ def baresip_is_understood_in_mu_law(stage):
     assert codecs == ["PCMU"], f"the caller's leg is recorded as {codecs}"
 
 
+def baresip_is_understood_over_tls_with_encrypted_media(stage):
+    stage.folder.mkdir(parents=True, exist_ok=True)
+    certificate, key = stage.folder / "certificate.pem", stage.folder / "key.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    make += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(make, check=True, capture_output=True)
+    port = net.free_ports(kind=socket.SOCK_STREAM)[0]
+    extra = f'tls_certificate = "{certificate}"\ntls_key = "{key}"\nsrtp = "required"\n'
+    server = stage.server(sip_extra=extra, tls=port)
+    phone = stage.baresip(
+        transport="tls", settings=f"module srtp.so\nsip_cafile {certificate}\n", account=";mediaenc=srtp-mand"
+    )
+    phone.do("dial", f"sip:hotline@127.0.0.1:{port}")
+    ask_and_be_answered(server, phone, phone.established())
+    phone.do("hangup")
+    asked_and_answered(server.record())
+    plain = stage.baresip()
+    plain.do("dial", server.uri())
+    net.wait_for("the call without encryption to be refused", lambda: "488" in plain.text(), 10)
+
+
 def a_transport_that_the_uri_names_twice_is_no_obstacle(stage):
     server, phone = stage.server(), stage.baresip()
     # baresip appends its account's `;transport=udp` to this.

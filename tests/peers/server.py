@@ -13,8 +13,9 @@ RING_TIMEOUT = 8
 
 CONFIG = """\
 [sip]
-listen = ["udp:127.0.0.1:{sip}", "tcp:127.0.0.1:{sip}"]
+listen = [{listen}]
 max_calls = {calls}
+{sip_extra}
 
 [rtp]
 ports = [{rtp}, {rtp_end}]
@@ -49,16 +50,19 @@ Content-Length: 0\r
 class Server:
     """Runs from creation to `stop`. `port` is its SIP port on UDP and TCP."""
 
-    def __init__(self, binary, folder, seats=(), calls=16, level="info", env=None, extra="", plain_seats=True, rtp_timeout=30):
+    def __init__(self, binary, folder, seats=(), calls=16, level="info", env=None, extra="", plain_seats=True, rtp_timeout=30, sip_extra="", tls=None):
         folder.mkdir(parents=True, exist_ok=True)
         self.binary, self.folder = binary, folder
         self.port = net.free_ports()[0]
         rtp = net.free_ports(calls * 8, even=True)
         self.config = folder / "nightline.toml"
         targets = ", ".join(f'"{seat}"' for seat in seats)
+        listens = [f"udp:127.0.0.1:{self.port}", f"tcp:127.0.0.1:{self.port}"]
+        listens += [f"tls:127.0.0.1:{tls}"] if tls else []
         self.config.write_text(
             CONFIG.format(
-                sip=self.port,
+                listen=", ".join(f'"{listen}"' for listen in listens),
+                sip_extra=sip_extra,
                 rtp=rtp[0],
                 rtp_end=rtp[-1],
                 plain_seats=f"[seats]\ntargets = [{targets}]\nring_timeout_s = {RING_TIMEOUT}" if plain_seats else "",
