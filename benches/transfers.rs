@@ -1,7 +1,7 @@
-//! How long transfers take on the wire: from the wish for a person to the INVITE at the seat, and from the seat's key to its voice at the
-//! caller's telephone. Real SIP and RTP between three endpoints on loopback.
+//! How long transfers take on the wire: from the wish for a person to the INVITE at the seat, and from the end of the seat's key to its voice at
+//! the caller's telephone. Real SIP and RTP between three endpoints on loopback.
 //!
-//!     cargo bench --bench transfers -- --calls 24 --at-once 4
+//!     cargo bench --workspace --bench transfers -- --calls 24 --at-once 4
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Parser;
-use nightline::call::event::{Event, EventKind};
+use nightline::call::event::{Event, EventKind, LegId};
 use nightline::clock::{Clock, Time};
 use nightline::config::Config;
 use nightline::leg::sip::{Line, SipLeg};
@@ -26,6 +26,10 @@ const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TONE_HZ: f32 = 1000.0;
 /// Share of a frame's energy at that frequency, from which it is the seat's.
 const PURE: f32 = 0.6;
+/// The frame at which a seat presses its key, when the caller has been told that it is being connected: what is being said to it is said
+/// to its end first. And how many frames the key sounds.
+const TAKES_AT: u64 = 300;
+const KEY_FRAMES: u64 = 6;
 const LONGEST: Duration = Duration::from_secs(60);
 
 #[derive(Parser)]
@@ -66,12 +70,17 @@ impl Times {
 struct Watch {
     number: String,
     wanted: Times,
+    accepted: Times,
+    bridged: Times,
 }
 
 impl Tap for Watch {
     fn event(&mut self, event: &Event) {
-        if matches!(event.kind, EventKind::HandoffRequested { .. }) {
-            self.wanted.note(&self.number);
+        match event.kind {
+            EventKind::HandoffRequested { .. } => self.wanted.note(&self.number),
+            EventKind::Dtmf { leg: LegId::Seat, .. } => self.accepted.note(&self.number),
+            EventKind::Bridged => self.bridged.note(&self.number),
+            _ => {}
         }
     }
 }
@@ -114,7 +123,8 @@ fn is_tone(frame: &Frame) -> bool {
     2.0 * power / FRAME as f32 / energy > PURE && energy > 1e6
 }
 
-/// A seat that answers at once, takes the call two seconds later, and sounds its tone all the while.
+/// A seat that answers at once, takes the call six seconds later, and sounds its tone from then on: before that it would be
+/// taken for the tone of a machine. While its key sounds nothing else leaves it.
 async fn sit(mut leg: SipLeg, number: String, pressed: Times) {
     let clock = leg.clock();
     let mut ticks = tokio::time::interval(FRAME_TIME);
@@ -125,9 +135,11 @@ async fn sit(mut leg: SipLeg, number: String, pressed: Times) {
         }
         let now = clock.now();
         leg.pull(now);
-        leg.push(now, &tone(n));
-        if n == 100 {
+        leg.push(now, &if n > TAKES_AT { tone(n) } else { Frame::SILENCE });
+        if n == TAKES_AT {
             leg.press('1');
+        }
+        if n == TAKES_AT + KEY_FRAMES {
             pressed.note(&number);
         }
     }
@@ -208,11 +220,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = Arc::new(Config::load(Some(&file))?);
 
     let clock = Clock::start();
-    let [wanted, rang, pressed, heard] = std::array::from_fn(|_| Times::new(clock));
-    let watched = wanted.clone();
+    let [wanted, rang, pressed, accepted, bridged, heard] = std::array::from_fn(|_| Times::new(clock));
+    let watched = [&wanted, &accepted, &bridged].map(Times::clone);
     let watch: MakeTap = Arc::new(move |info: &CallInfo| {
         let number = info.from.split(['@', ':']).nth(1).unwrap_or(&info.from).to_owned();
-        Box::new(Watch { number, wanted: watched.clone() }) as Box<dyn Tap>
+        let [wanted, accepted, bridged] = watched.clone();
+        Box::new(Watch { number, wanted, accepted, bridged }) as Box<dyn Tap>
     });
     let server = Server::start(config, Some(watch)).await?;
     let hotline = server.local_addr(Transport::Udp).ok_or("the server has no address")?;
@@ -241,6 +254,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         times.collect::<Vec<Duration>>()
     };
     report("from the wish for a person to the INVITE at the seat", between(&wanted, &rang));
-    report("from the seat's key to its voice at the caller", between(&pressed, &heard));
+    report("from the end of the seat's key to the server's knowing it", between(&pressed, &accepted));
+    report("from that to caller and seat being joined", between(&accepted, &bridged));
+    report("from that to the seat's voice at the caller", between(&bridged, &heard));
+    report("from the end of the seat's key to its voice at the caller", between(&pressed, &heard));
     Ok(())
 }
