@@ -27,7 +27,9 @@ test-rust: setup-test
 	$(CARGO) nextest run --workspace --locked --profile $(PROFILE)
 	$(CARGO) test --workspace --locked --doc
 
+# What needs other programs is ignored where only `cargo test` is run.
 test-peers: setup-test
+	$(CARGO) nextest run --workspace --locked --profile $(PROFILE) --run-ignored only -E 'binary(phones) or binary(exchange)'
 	tests/peers/run
 
 # The recipe of the embedded recogniser, as far as it can be tested without torch.

@@ -1,6 +1,4 @@
-//! A real exchange in front of us: kamailio, where it is installed (`apt-get install kamailio`).
-//!
-//!     cargo nextest run -p nightline-sip --run-ignored only exchange
+//! A real exchange in front of us: kamailio. `make test-peers` installs it and runs these.
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -72,7 +70,9 @@ impl Exchange {
         let file = std::env::temp_dir().join(format!("nightline-kamailio-{}-{port}", std::process::id()));
         let config = CONFIG.replace("PORT", &port.to_string()).replace("ALGORITHM", algorithm);
         std::fs::write(&file, config).expect("a configuration file");
-        let process = Command::new("kamailio")
+        // Debian puts it where not every user's path leads.
+        let there = PathBuf::from("/usr/sbin/kamailio");
+        let process = Command::new(if there.exists() { there } else { "kamailio".into() })
             .args(["-DD", "-E", "-f"])
             .arg(&file)
             .stdin(Stdio::null())

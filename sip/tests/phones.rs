@@ -1,6 +1,4 @@
-//! Real phones as seats: baresip and linphonec, where they are installed (`apt-get install baresip-core linphone-cli`).
-//!
-//!     cargo nextest run -p nightline-sip --run-ignored only phones
+//! Real phones as seats: baresip and linphonec. `make test-peers` installs them and runs these.
 
 mod secure;
 
