@@ -211,7 +211,7 @@ impl Store {
         .bind(limit)
         .fetch_all(&self.pool)
         .await;
-        self.hooks_of(rows)
+        self.all_of(rows, hook)
     }
 
     /// How many hooks wait, and when the first of them is due, in Unix milliseconds.
@@ -231,7 +231,7 @@ impl Store {
             .bind(limit)
             .fetch_all(&self.pool)
             .await;
-        self.hooks_of(rows)
+        self.all_of(rows, hook)
     }
 
     /// The receiver has it; the body, which names a caller, is not kept any longer.
@@ -309,10 +309,6 @@ impl Store {
         .await
         .map(drop)
         .map_err(|e| self.error(e))
-    }
-
-    fn hooks_of(&self, rows: Result<Vec<SqliteRow>, sqlx::Error>) -> Result<Vec<Hook>, Error> {
-        rows.and_then(|rows| rows.iter().map(hook).collect()).map_err(|e| self.error(e))
     }
 }
 

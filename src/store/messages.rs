@@ -32,17 +32,13 @@ pub struct Message {
 impl Store {
     /// Messages in `state`, or all, oldest first.
     pub async fn messages(&self, state: Option<CallbackState>) -> Result<Vec<Message>, Error> {
-        sqlx::query(
+        let rows = sqlx::query(
             "SELECT messages.id, call_id, caller, started, began_ms, ended_ms, text, messages.state FROM messages \
              JOIN calls ON calls.id = call_id WHERE ?1 IS NULL OR messages.state = ?1 ORDER BY messages.id",
         )
         .bind(state.map(CallbackState::as_str))
-        .fetch_all(&self.pool)
-        .await
-        .map_err(|e| self.error(e))?
-        .iter()
-        .map(|row| message(row).map_err(|e| self.error(e)))
-        .collect()
+        .fetch_all(&self.pool).await;
+        self.all_of(rows, message)
     }
 
     /// Notes that a message is done with. False if there is no open one of that number.

@@ -243,17 +243,14 @@ impl Store {
 
     /// The newest `limit` calls, newest first.
     pub async fn calls(&self, limit: u32) -> Result<Vec<CallSummary>, Error> {
-        sqlx::query(
+        let rows = sqlx::query(
             "SELECT id, tenant, caller, called, door, started, duration_ms, disposition FROM calls \
              ORDER BY started DESC, id DESC LIMIT ?",
         )
         .bind(limit)
         .fetch_all(&self.pool)
-        .await
-        .map_err(|e| self.error(e))?
-        .iter()
-        .map(|row| summary(row).map_err(|e| self.error(e)))
-        .collect()
+        .await;
+        self.all_of(rows, summary)
     }
 
     /// One call with its events; [`None`] if there is no such call. `id` may be cut short as long as it stays the only one.
@@ -283,17 +280,14 @@ impl Store {
 
     /// Call-backs in `state`, or all, oldest first.
     pub async fn callbacks(&self, state: Option<CallbackState>) -> Result<Vec<Callback>, Error> {
-        sqlx::query(
+        let rows = sqlx::query(
             "SELECT id, call_id, number, when_text, created, state FROM callbacks \
              WHERE ?1 IS NULL OR state = ?1 ORDER BY id",
         )
         .bind(state.map(CallbackState::as_str))
         .fetch_all(&self.pool)
-        .await
-        .map_err(|e| self.error(e))?
-        .iter()
-        .map(|row| callback(row).map_err(|e| self.error(e)))
-        .collect()
+        .await;
+        self.all_of(rows, callback)
     }
 
     /// The file.
@@ -384,6 +378,15 @@ impl Store {
         transaction.commit().await.map_err(|e| self.error(e))?;
         self.outbox.committed();
         Ok(())
+    }
+
+    /// What `read` makes of each row.
+    fn all_of<T>(
+        &self,
+        rows: Result<Vec<SqliteRow>, sqlx::Error>,
+        read: impl Fn(&SqliteRow) -> Result<T, sqlx::Error>,
+    ) -> Result<Vec<T>, Error> {
+        rows.and_then(|rows| rows.iter().map(read).collect()).map_err(|e| self.error(e))
     }
 
     fn error(&self, error: sqlx::Error) -> Error {

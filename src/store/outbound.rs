@@ -104,29 +104,24 @@ impl Store {
 
     /// All orders, or those that are open or being called; by when they are due.
     pub async fn orders(&self, all: bool) -> Result<Vec<Placed>, Error> {
-        sqlx::query(
+        let rows = sqlx::query(
             "SELECT * FROM outbound WHERE ?1 OR state IN ('open', 'calling') ORDER BY due, id LIMIT 1000",
         )
         .bind(all)
         .fetch_all(&self.pool)
-        .await
-        .map_err(|e| self.error(e))?
-        .iter()
-        .map(|row| placed(row).map_err(|e| self.error(e)))
-        .collect()
+        .await;
+        self.all_of(rows, placed)
     }
 
     /// Open orders that are due, the oldest first.
     pub async fn due(&self, limit: u32) -> Result<Vec<Placed>, Error> {
-        sqlx::query("SELECT * FROM outbound WHERE state = 'open' AND due <= ? ORDER BY due, id LIMIT ?")
-            .bind(stamp(now()))
-            .bind(limit)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(|e| self.error(e))?
-            .iter()
-            .map(|row| placed(row).map_err(|e| self.error(e)))
-            .collect()
+        let rows =
+            sqlx::query("SELECT * FROM outbound WHERE state = 'open' AND due <= ? ORDER BY due, id LIMIT ?")
+                .bind(stamp(now()))
+                .bind(limit)
+                .fetch_all(&self.pool)
+                .await;
+        self.all_of(rows, placed)
     }
 
     /// An attempt begins: true if it may be made, false if somebody else makes it or it was withdrawn.
@@ -193,13 +188,8 @@ impl Store {
 
     /// Attempts of an earlier process, with what is known of the calls that it placed.
     pub(super) async fn unfinished_attempts(&self) -> Result<Vec<Placed>, Error> {
-        sqlx::query("SELECT * FROM outbound WHERE state = 'calling'")
-            .fetch_all(&self.pool)
-            .await
-            .map_err(|e| self.error(e))?
-            .iter()
-            .map(|row| placed(row).map_err(|e| self.error(e)))
-            .collect()
+        let rows = sqlx::query("SELECT * FROM outbound WHERE state = 'calling'").fetch_all(&self.pool).await;
+        self.all_of(rows, placed)
     }
 }
 

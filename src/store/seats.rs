@@ -11,13 +11,8 @@ use super::{Error, Store, now_ms};
 impl Store {
     /// Seats that want no calls.
     pub async fn away(&self) -> Result<Vec<String>, Error> {
-        sqlx::query("SELECT id FROM seats WHERE away = 1 ORDER BY id")
-            .fetch_all(&self.pool)
-            .await
-            .map_err(|e| self.error(e))?
-            .iter()
-            .map(|row| row.try_get("id").map_err(|e| self.error(e)))
-            .collect()
+        let rows = sqlx::query("SELECT id FROM seats WHERE away = 1 ORDER BY id").fetch_all(&self.pool).await;
+        self.all_of(rows, |row| row.try_get("id"))
     }
 
     /// A seat wants no calls, or wants them again.
@@ -65,14 +60,11 @@ impl Store {
     /// The registrations that were kept and have not expired since.
     pub async fn registrations(&self) -> Result<Vec<Binding>, Error> {
         let now = now_ms();
-        sqlx::query("SELECT * FROM registrations WHERE expires_ms > ? ORDER BY seat, contact")
+        let rows = sqlx::query("SELECT * FROM registrations WHERE expires_ms > ? ORDER BY seat, contact")
             .bind(now)
             .fetch_all(&self.pool)
-            .await
-            .map_err(|e| self.error(e))?
-            .iter()
-            .map(|row| registration(row, now).map_err(|e| self.error(e)))
-            .collect()
+            .await;
+        self.all_of(rows, |row| registration(row, now))
     }
 }
 
