@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::barge_in::Because;
 use super::event::{EventKind, HandoffOutcome};
-use super::io::{Output, SeatNews};
+use super::io::{Command, Output, SeatNews};
 use super::timers::Timer;
 use super::turn::{BotTurn, Then};
 use super::{Call, Stage};
@@ -15,19 +15,19 @@ use crate::call::asking::Asking;
 use crate::clock::Time;
 use crate::dialogue::text::Lang;
 use crate::dialogue::{Reason, Who};
+use crate::media::Frame;
 use crate::media::amd::{Answer, Detector};
-use crate::media::{FRAME, Frame};
 use crate::seat::{About, Need, News, Place, Target, Urgency, Wish};
 
 /// A seat being brought in.
 pub(super) struct Handoff {
     reason: Reason,
     phase: Phase,
-    place: Place,
+    pub(super) place: Place,
     /// The caller was told that somebody is sought.
-    announced: bool,
+    pub(super) announced: bool,
     /// The place that was told last, and when.
-    told: Option<(Place, Time)>,
+    pub(super) told: Option<(Place, Time)>,
 }
 
 #[expect(clippy::large_enum_variant, reason = "one a handoff, boxed with it")]
@@ -62,7 +62,7 @@ impl Handoff {
     }
 
     /// The offer being tried.
-    fn attempt(&self) -> Option<u32> {
+    pub(super) fn attempt(&self) -> Option<u32> {
         match &self.phase {
             Phase::Queued => None,
             Phase::Ringing { attempt, .. }
@@ -89,34 +89,8 @@ const KEYS_AGAIN: Duration = Duration::from_secs(4);
 const QUEUE_PATIENCE: Duration = Duration::from_secs(1);
 /// Who answers for a seat and speaks for longer without a pause is a machine: a person hears that it is being spoken to.
 const SEAT_GREETING: Duration = Duration::from_millis(4500);
-/// A caller who has only just begun to wait is not told its place: most are served by then.
-const PLACE_AFTER: Duration = Duration::from_secs(4);
-/// A place that has not changed is told again after this time.
-const PLACE_AGAIN: Duration = Duration::from_secs(45);
-/// Comfort audio sets in after this much quiet, so that a caller can begin to speak.
-const COMFORT_AFTER: Duration = Duration::from_millis(600);
-/// It fades in and out over so many frames.
-const COMFORT_FADE: u8 = 8;
 /// Characters of what a seat is told, around what is being played, in which its echo is looked for.
 const ECHO_AROUND: usize = 16;
-
-/// What a waiting caller hears besides the bot.
-#[derive(Debug, Default)]
-pub(super) struct Comfort {
-    at: usize,
-    /// Frames of fade passed: 0 is silence, [`COMFORT_FADE`] is all of it.
-    level: u8,
-    /// Since when nobody has spoken.
-    quiet: Option<Time>,
-}
-
-impl Comfort {
-    /// Something else is heard.
-    pub(super) fn stop(&mut self) {
-        self.level = 0;
-        self.quiet = None;
-    }
-}
 
 impl Call {
     /// Begins to bring in a seat; the announcement follows the clauses of the present turn.
@@ -168,14 +142,14 @@ impl Call {
             News::Offer { attempt, seats } => {
                 // An offer takes the place of an older one.
                 if handoff.attempt().is_some() {
-                    self.outputs.push_back(Output::HangUpSeat);
+                    self.command(Command::HangUpSeat);
                 }
                 self.announce_handoff();
                 self.dial(attempt, seats);
             }
             News::Nobody { why, opens } => {
                 if handoff.attempt().is_some() {
-                    self.outputs.push_back(Output::HangUpSeat);
+                    self.command(Command::HangUpSeat);
                 }
                 self.end_handoff(why);
                 self.offer_callback(opens.as_deref());
@@ -265,7 +239,7 @@ impl Call {
             }
             '2' => {
                 let seat = seat.clone();
-                self.outputs.push_back(Output::HangUpSeat);
+                self.command(Command::HangUpSeat);
                 self.seat_failed(&seat, HandoffOutcome::Declined, None);
             }
             '3' => self.tell_seat(),
@@ -279,7 +253,7 @@ impl Call {
         let Phase::Consulting { seat, answered, .. } = &mut handoff.phase else { return };
         if matches!(answered.push(frame), Some(Answer::Machine | Answer::Tone)) {
             let seat = seat.clone();
-            self.outputs.push_back(Output::HangUpSeat);
+            self.command(Command::HangUpSeat);
             self.seat_failed(&seat, HandoffOutcome::Voicemail, None);
         }
     }
@@ -318,7 +292,7 @@ impl Call {
                 self.event(EventKind::Bridged);
                 if self.settings.join_directly {
                     let about = self.about(reason);
-                    self.outputs.push_back(Output::JoinDirectly { attempt, about });
+                    self.command(Command::JoinDirectly { attempt, about });
                 }
             }
             Phase::Referring { attempt, target, asked: asked @ false } if caller_told => {
@@ -327,7 +301,7 @@ impl Call {
                 self.timers.set(Timer::SeatRing, self.now + self.settings.seat_ring);
                 self.event(EventKind::SeatDialled { seat: target.seat.clone() });
                 let about = self.about(reason);
-                self.outputs.push_back(Output::Refer { attempt, target, about });
+                self.command(Command::Refer { attempt, target, about });
             }
             Phase::Consulting { turn, .. } if turn.is_over() && !self.timers.is_set(Timer::SeatRepeat) => {
                 self.timers.set(Timer::SeatRepeat, self.now + KEYS_AGAIN);
@@ -339,9 +313,9 @@ impl Call {
 
     /// It rang too long, or it pressed no key.
     pub(super) fn seat_timed_out(&mut self) {
-        let Some(handoff) = &self.handoff else { return };
-        self.outputs.push_back(Output::HangUpSeat);
-        for seat in handoff.seats() {
+        let Some(seats) = self.handoff.as_ref().map(|handoff| handoff.seats()) else { return };
+        self.command(Command::HangUpSeat);
+        for seat in seats {
             self.seat_failed(&seat, HandoffOutcome::NoAnswer, None);
         }
     }
@@ -362,7 +336,7 @@ impl Call {
     /// The caller has hung up, or wants nobody any more: the seat is free at once.
     pub(super) fn release_seat(&mut self, outcome: HandoffOutcome) {
         if self.handoff.as_ref().is_some_and(|handoff| handoff.attempt().is_some()) {
-            self.outputs.push_back(Output::HangUpSeat);
+            self.command(Command::HangUpSeat);
         }
         if self.handoff.is_some() {
             self.end_handoff(outcome);
@@ -370,7 +344,7 @@ impl Call {
         } else if matches!(self.stage, Stage::Bridged { .. }) {
             self.event(EventKind::HandoffEnded { outcome: HandoffOutcome::Accepted });
             self.outputs.push_back(Output::Queue(Wish::Leave));
-            self.outputs.push_back(Output::HangUpSeat);
+            self.command(Command::HangUpSeat);
         }
     }
 
@@ -382,47 +356,6 @@ impl Call {
         }
     }
 
-    /// Says where in the queue the caller is.
-    pub(super) fn tell_place(&mut self) {
-        let now = self.now;
-        let Some(handoff) = &mut self.handoff else { return };
-        let (place, first) = (handoff.place, handoff.told.is_none());
-        handoff.told = Some((place, now));
-        let waiting = handoff.attempt().is_none();
-        let phrases = self.settings.phrases.clone();
-        let minutes = place.expected.map(|wait| wait.as_secs().div_ceil(60).max(1));
-        let mut clauses = match (waiting, place.ahead, minutes) {
-            (false, ..) => phrases.seat_rings.clone(),
-            (_, 0, _) => phrases.queue_next.clone(),
-            (_, _, None) => phrases.queue_ahead.clone(),
-            (_, _, Some(_)) => phrases.queue_wait.clone(),
-        };
-        for clause in &mut clauses {
-            *clause = clause.replace("{ahead}", &place.ahead.to_string());
-            *clause = clause.replace("{minutes}", &minutes.unwrap_or_default().to_string());
-        }
-        if first && waiting {
-            clauses.extend_from_slice(&phrases.queue_choice);
-        }
-        self.say(&clauses, Then::Listen);
-    }
-
-    fn is_time_to_tell_place(&self) -> bool {
-        let Some(handoff) = &self.handoff else { return false };
-        let due = match handoff.told {
-            None => self.comfort.quiet.is_some_and(|since| self.now.saturating_since(since) > PLACE_AFTER),
-            Some((place, at)) => {
-                let since = self.now.saturating_since(at);
-                since > PLACE_AGAIN || place.ahead != handoff.place.ahead && since > PLACE_AFTER
-            }
-        };
-        due && !self.held
-            && self.speaking.is_none()
-            && self.pending.is_none()
-            && self.listening.utterance().is_none()
-            && !self.is_asking()
-    }
-
     /// The next frame for the seat: the caller, or the summary.
     pub(super) fn frame_for_seat(&mut self, caller: &Frame) -> Frame {
         match (&self.stage, &mut self.handoff) {
@@ -432,35 +365,6 @@ impl Call {
             }
             _ => Frame::SILENCE,
         }
-    }
-
-    /// Comfort audio for a waiting caller while nobody speaks: it fades when the caller does.
-    pub(super) fn comfort_frame(&mut self) -> Frame {
-        let quiet = self.handoff.as_ref().is_some_and(|handoff| handoff.announced)
-            && self.speaking.is_none()
-            && self.pending.is_none()
-            && self.listening.utterance().is_none();
-        if !quiet {
-            self.comfort.quiet = None;
-        } else if self.comfort.quiet.is_none() {
-            self.comfort.quiet = Some(self.now);
-        }
-        let since = self.comfort.quiet.map(|since| self.now.saturating_since(since));
-        let wanted = since.is_some_and(|since| since >= COMFORT_AFTER);
-        let before = self.comfort.level;
-        self.comfort.level = if wanted { (before + 1).min(COMFORT_FADE) } else { before.saturating_sub(1) };
-        let audio = &self.settings.comfort;
-        if audio.is_empty() || (before, self.comfort.level) == (0, 0) {
-            return Frame::SILENCE;
-        }
-        let (from, to) = (f32::from(before), f32::from(self.comfort.level));
-        let mut frame = Frame::SILENCE;
-        for (i, sample) in frame.0.iter_mut().enumerate() {
-            let gain = (from + (to - from) * i as f32 / FRAME as f32) / f32::from(COMFORT_FADE);
-            *sample = (f32::from(audio[(self.comfort.at + i) % audio.len()]) * gain) as i16;
-        }
-        self.comfort.at = (self.comfort.at + FRAME) % audio.len();
-        frame
     }
 
     /// What the caller needs, by what is known of it.
@@ -487,14 +391,6 @@ impl Call {
         said.find_map(|said| Lang::of(&said.text)).unwrap_or(Lang::Zh)
     }
 
-    fn announce_handoff(&mut self) {
-        let Some(handoff) = &mut self.handoff else { return };
-        if !std::mem::replace(&mut handoff.announced, true) {
-            let phrases = self.settings.phrases.clone();
-            self.say(&phrases.handing_over, Then::Listen);
-        }
-    }
-
     fn dial(&mut self, attempt: u32, targets: Vec<Target>) {
         let Some(handoff) = &mut self.handoff else { return };
         let reason = handoff.reason;
@@ -511,7 +407,7 @@ impl Call {
             self.event(EventKind::SeatDialled { seat });
         }
         let about = self.about(reason);
-        self.outputs.push_back(Output::DialSeat { attempt, targets, about });
+        self.command(Command::DialSeat { attempt, targets, about });
     }
 
     fn consult(&mut self, attempt: u32, seat: String) {

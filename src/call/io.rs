@@ -78,7 +78,7 @@ pub enum Input {
         /// The news.
         news: SeatNews,
     },
-    /// The answer to [`Output::Refer`] or [`Output::JoinDirectly`].
+    /// The answer to [`Command::Refer`] or [`Command::JoinDirectly`].
     Referred {
         /// Which offer.
         attempt: u32,
@@ -194,6 +194,22 @@ pub enum Output {
     },
     /// Tell the queue.
     Queue(Wish),
+    /// Store a promised call-back.
+    BookCallback {
+        /// Digits.
+        number: String,
+        /// In the caller's words.
+        when: String,
+    },
+    /// Do this with the legs.
+    Legs(Command),
+    /// A fact for the taps.
+    Event(Event),
+}
+
+/// What only the owner of the legs can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
     /// Dial these seats; the first that answers stays, the others are cancelled.
     DialSeat {
         /// Comes back with the news.
@@ -228,15 +244,6 @@ pub enum Output {
         /// The key.
         digit: char,
     },
-    /// Store a promised call-back.
-    BookCallback {
-        /// Digits.
-        number: String,
-        /// In the caller's words.
-        when: String,
-    },
     /// Hang up the caller: the call is over and nothing more follows.
     HangUp,
-    /// A fact for the taps.
-    Event(Event),
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::event::{Disposition, EventKind, LegId};
 use super::rig::Rig;
-use super::{Input, Output};
+use super::{Command, Input, Output};
 use crate::clock::Time;
 use crate::dialogue::{Act, Decision, Reason, Thought};
 use crate::media::{FRAME, Frame};
@@ -27,7 +27,7 @@ fn a_silent_caller_who_wants_the_offered_person_gets_one() {
     rig.say("好", 400);
     rig.wait(2500);
     assert!(rig.has(|k| matches!(k, EventKind::HandoffRequested { reason: Reason::Requested })));
-    assert!(rig.outputs.iter().any(|o| matches!(o, Output::DialSeat { .. })));
+    assert!(rig.outputs.iter().any(|o| matches!(o, Output::Legs(Command::DialSeat { .. }))));
 }
 
 #[test]

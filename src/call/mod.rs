@@ -44,6 +44,7 @@ mod tools_tests;
 mod transfer_walk_tests;
 pub mod turn;
 mod voice;
+mod waiting;
 #[cfg(test)]
 mod walk_tests;
 
@@ -54,15 +55,16 @@ use self::asking::Asking;
 use self::errand::{Errand, Waiting};
 use self::event::{Disposition, Event, EventKind, HandoffOutcome, LegId, TurnId};
 use self::filler::Fillers;
-use self::handoff::{Comfort, Handoff};
+use self::handoff::Handoff;
 use self::hear::Pending;
-pub use self::io::{ClauseId, HearingId, Input, Output, SeatNews};
+pub use self::io::{ClauseId, Command, HearingId, Input, Output, SeatNews};
 use self::listening::Listening;
 pub use self::listening::VoiceActivity;
 use self::overhear::Overheard;
 pub use self::settings::{Lexicon, Phrases, Settings};
 use self::timers::{Timer, Timers};
 use self::turn::{BotTurn, Rest, Then};
+use self::waiting::Comfort;
 use crate::chat::Kept;
 use crate::clock::Time;
 use crate::dialogue::{Expect, Memory, Said};
@@ -374,10 +376,10 @@ impl Call {
             (LegId::Caller, Stage::Talking) => self.caller_key(digit),
             (LegId::Seat, Stage::Talking) => self.seat_key(digit),
             (LegId::Caller, Stage::Bridged { .. }) => {
-                self.outputs.push_back(Output::Press { leg: LegId::Seat, digit });
+                self.command(Command::Press { leg: LegId::Seat, digit });
             }
             (LegId::Seat, Stage::Bridged { .. }) => {
-                self.outputs.push_back(Output::Press { leg: LegId::Caller, digit });
+                self.command(Command::Press { leg: LegId::Caller, digit });
             }
             (_, Stage::Over) => {}
         }
@@ -423,7 +425,7 @@ impl Call {
             other => other.unwrap_or(happened),
         };
         self.event(EventKind::Ended { disposition });
-        self.outputs.push_back(Output::HangUp);
+        self.command(Command::HangUp);
         self.stage = Stage::Over;
     }
 
@@ -442,6 +444,10 @@ impl Call {
 
     fn event(&mut self, kind: EventKind) {
         self.outputs.push_back(Output::Event(Event { at: self.now, kind }));
+    }
+
+    fn command(&mut self, command: Command) {
+        self.outputs.push_back(Output::Legs(command));
     }
 
     fn fault(&mut self, part: &str, error: impl ToString) {

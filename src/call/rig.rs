@@ -9,7 +9,7 @@ use super::event::HandoffOutcome;
 use super::event::{Disposition, EventKind, LegId};
 use super::listening::Hearing;
 use super::settings::BargeIn;
-use super::{Call, Input, Lexicon, Output, Phrases, SeatNews, Settings, VoiceActivity};
+use super::{Call, Command, Input, Lexicon, Output, Phrases, SeatNews, Settings, VoiceActivity};
 use crate::asr::{self, Transcript};
 use crate::clock::Time;
 use crate::dialogue::{Act, Ask, Brief, Decision, Expect, Facts, Mind, Reason, Thought, Who};
@@ -285,11 +285,11 @@ impl Rig {
                     self.queue.wish(self.now, CALL, wish.clone());
                     self.hear_queue();
                 }
-                Output::DialSeat { attempt, targets, .. } => {
+                Output::Legs(Command::DialSeat { attempt, targets, .. }) => {
                     let seats = targets.iter().map(|target| (*attempt, target.seat.clone()));
                     self.dialled.extend(seats);
                 }
-                Output::HangUpSeat => self.seat_on = false,
+                Output::Legs(Command::HangUpSeat) => self.seat_on = false,
                 _ => {}
             }
             if !matches!(output, Output::Play { .. }) {

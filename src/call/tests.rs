@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::event::{Disposition, EventKind, HandoffOutcome, LegId};
 use super::rig::{PER_CHAR, Rig, settings, sung};
-use super::{Call, Input, Output, SeatNews};
+use super::{Call, Command, Input, Output, SeatNews};
 use crate::asr::Purpose;
 use crate::dialogue::Reason;
 use crate::media::{FRAME, FRAME_TIME, Frame};
@@ -127,7 +127,11 @@ fn a_request_for_a_person_is_bridged_after_the_seat_accepts() {
     rig.listen();
     rig.say("转人工", 700);
     rig.wait(3000);
-    assert!(rig.outputs.iter().any(|o| matches!(o, Output::DialSeat { attempt: 1, .. })), "{:?}", rig.events);
+    assert!(
+        rig.outputs.iter().any(|o| matches!(o, Output::Legs(Command::DialSeat { attempt: 1, .. }))),
+        "{:?}",
+        rig.events
+    );
     assert_eq!(rig.to_caller.last(), Some(&Frame([7; FRAME])), "the caller hears comfort audio");
     rig.seat_on = true;
     rig.seat_answers(1);
@@ -142,7 +146,10 @@ fn a_request_for_a_person_is_bridged_after_the_seat_accepts() {
     assert_eq!(rig.to_seat.last(), Some(&sung(500)), "the seat hears the caller");
     rig.input(Input::CallerGone { dead_line: false });
     assert_eq!(rig.disposition(), Some(Disposition::Transferred));
-    assert!(rig.outputs.iter().any(|o| matches!(o, Output::HangUpSeat)), "the seat must be released");
+    assert!(
+        rig.outputs.iter().any(|o| matches!(o, Output::Legs(Command::HangUpSeat))),
+        "the seat must be released"
+    );
 }
 
 #[test]
@@ -153,7 +160,7 @@ fn a_busy_seat_leads_to_the_next_and_then_to_a_stored_call_back() {
     rig.wait(500);
     rig.seat_fails(1, HandoffOutcome::Busy);
     rig.wait(500);
-    assert!(rig.outputs.iter().any(|o| matches!(o, Output::DialSeat { attempt: 2, .. })));
+    assert!(rig.outputs.iter().any(|o| matches!(o, Output::Legs(Command::DialSeat { attempt: 2, .. }))));
     rig.seat_answers(1);
     assert!(!rig.has(|k| matches!(k, EventKind::Consulting { .. })), "late news of an old attempt");
     rig.seat_fails(2, HandoffOutcome::NoAnswer);
@@ -217,7 +224,7 @@ fn a_caller_who_hangs_up_while_the_seat_rings_releases_it() {
     rig.say("转人工", 700);
     rig.wait(1000);
     rig.input(Input::CallerGone { dead_line: false });
-    assert!(rig.outputs.iter().any(|o| matches!(o, Output::HangUpSeat)));
+    assert!(rig.outputs.iter().any(|o| matches!(o, Output::Legs(Command::HangUpSeat))));
     assert!(rig.has(|k| matches!(k, EventKind::HandoffEnded { outcome: HandoffOutcome::CallerGone })));
     assert_eq!(rig.disposition(), Some(Disposition::Abandoned));
 }
@@ -251,7 +258,7 @@ fn a_seat_that_presses_no_key_is_given_up() {
     rig.seat_answers(1);
     rig.wait(31_000);
     assert!(rig.has(|k| matches!(k, EventKind::HandoffEnded { outcome: HandoffOutcome::NoAnswer })));
-    assert!(rig.outputs.iter().any(|o| matches!(o, Output::HangUpSeat)));
+    assert!(rig.outputs.iter().any(|o| matches!(o, Output::Legs(Command::HangUpSeat))));
 }
 
 #[test]
@@ -345,7 +352,7 @@ fn nothing_follows_the_end() {
     let outputs = rig.outputs.len();
     rig.wait(1000);
     assert_eq!(rig.outputs.len(), outputs);
-    assert!(matches!(rig.outputs.last(), Some(Output::HangUp)));
+    assert!(matches!(rig.outputs.last(), Some(Output::Legs(Command::HangUp))));
 }
 
 #[test]

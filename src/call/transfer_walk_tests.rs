@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 
 use super::event::{EventKind, HandoffOutcome, LegId};
 use super::rig::{Loudness, settings, sung};
-use super::{Call, Input, Output, SeatNews, Settings, Stage};
+use super::{Call, Command, Input, Output, SeatNews, Settings, Stage};
 use crate::asr::Transcript;
 use crate::clock::Time;
 use crate::dialogue::{Act, Decision, Reason, Thought};
@@ -204,8 +204,8 @@ impl Walk {
                     self.queue.wish(self.now, &self.parties[i].name.clone(), wish);
                     self.hear_queue();
                 }
-                Output::DialSeat { attempt, targets, .. } => self.ring(i, attempt, &targets),
-                Output::Refer { attempt, target, .. } => {
+                Output::Legs(Command::DialSeat { attempt, targets, .. }) => self.ring(i, attempt, &targets),
+                Output::Legs(Command::Refer { attempt, target, .. }) => {
                     let phone = self.phones.get_mut(&target.seat).expect("a seat that there is");
                     assert_eq!(
                         *phone,
@@ -215,11 +215,11 @@ impl Walk {
                     );
                     *phone = Phone::Referred { call: i, attempt };
                 }
-                Output::JoinDirectly { attempt, .. } => {
+                Output::Legs(Command::JoinDirectly { attempt, .. }) => {
                     let result = self.exchange_says();
                     self.soon(i, 5000, Input::Referred { attempt, result });
                 }
-                Output::HangUpSeat => {
+                Output::Legs(Command::HangUpSeat) => {
                     for phone in self.phones.values_mut().filter(|phone| phone.call() == Some(i)) {
                         *phone = Phone::Idle;
                     }

@@ -12,7 +12,7 @@ use rand::{Rng, SeedableRng};
 use super::event::{EventKind, HandoffOutcome, LegId, TurnId};
 use super::rig::{Loudness, settings, sung};
 use super::timers::Timer;
-use super::{Asking, Call, Input, Output, SeatNews, Settings, Stage};
+use super::{Asking, Call, Command, Input, Output, SeatNews, Settings, Stage};
 use crate::asr::{self, Transcript};
 use crate::clock::Time;
 use crate::dialogue::{Act, Decision, Reason, Thought};
@@ -69,7 +69,10 @@ impl Walk {
 
     fn drain(&mut self) {
         while let Some(output) = self.call.poll() {
-            assert!(self.ended == 0 || matches!(output, Output::HangUp), "after the end: {output:?}");
+            assert!(
+                self.ended == 0 || matches!(output, Output::Legs(Command::HangUp)),
+                "after the end: {output:?}"
+            );
             match output {
                 Output::Play { leg: LegId::Caller, frame } => self.played(&frame),
                 Output::Transcribe { id, purpose, .. } => {
@@ -100,7 +103,7 @@ impl Walk {
                     self.queue.wish(self.now, "call", wish);
                     self.hear_queue();
                 }
-                Output::DialSeat { attempt, targets, .. } => {
+                Output::Legs(Command::DialSeat { attempt, targets, .. }) => {
                     let seat = targets[0].seat.clone();
                     let news = if self.rng.random() {
                         SeatNews::Answered { seat }
@@ -111,7 +114,7 @@ impl Walk {
                     self.soon(20_000, Input::Seat { attempt, news: SeatNews::Gone });
                     self.soon(9000, Input::Dtmf { leg: LegId::Seat, digit: '1' });
                 }
-                Output::Refer { attempt, .. } | Output::JoinDirectly { attempt, .. } => {
+                Output::Legs(Command::Refer { attempt, .. } | Command::JoinDirectly { attempt, .. }) => {
                     let result =
                         if self.rng.random() { Ok(()) } else { Err((HandoffOutcome::Declined, Some(603))) };
                     self.soon(9000, Input::Referred { attempt, result });

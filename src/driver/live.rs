@@ -7,9 +7,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::{Command, Session};
+use super::Session;
 use crate::call::event::{HandoffOutcome, LegId};
-use crate::call::{Input, SeatNews};
+use crate::call::{Command, Input, SeatNews};
 use crate::clock::{Clock, Time};
 use crate::leg::seat::Seat;
 use crate::leg::sip::Line;

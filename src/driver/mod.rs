@@ -11,12 +11,12 @@ use tokio::sync::mpsc;
 
 use crate::asr::{Job, Purpose, Recognizer};
 use crate::call::event::{Event, LegId};
-use crate::call::{Call, Input, Output};
+use crate::call::{Call, Command, Input, Output};
 use crate::clock::Time;
 use crate::dialogue::{Mind, Thought};
 use crate::media::Frame;
 use crate::record::{CallInfo, CallRecord, Folder, MediaRecord, Tap};
-use crate::seat::{About, Seats, Target, Wish};
+use crate::seat::{Seats, Wish};
 use crate::tools::Tools;
 use crate::tts::{Piece, Request, Synthesizer};
 
@@ -62,47 +62,6 @@ impl Voices {
 pub trait Callbacks: Send + Sync {
     /// Stores a call-back of `call`; never blocks. `reply` is called once, when it is safe or known to have failed.
     fn book(&self, call: &str, number: &str, when: &str, reply: Box<dyn FnOnce(Result<(), String>) + Send>);
-}
-
-/// What only the owner of the legs can do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Dial seats; their news carry `attempt`.
-    DialSeat {
-        /// Comes back with the news.
-        attempt: u32,
-        /// The first that answers stays.
-        targets: Vec<Target>,
-        /// What they are told before they answer.
-        about: About,
-    },
-    /// Ask the caller's exchange to call this seat instead of us.
-    Refer {
-        /// Comes back with the news.
-        attempt: u32,
-        /// Whom.
-        target: Target,
-        /// What goes with it.
-        about: About,
-    },
-    /// Ask the caller's exchange to take our place in the call with the seat.
-    JoinDirectly {
-        /// Comes back with the news.
-        attempt: u32,
-        /// What goes with it.
-        about: About,
-    },
-    /// Cancel or hang up the seats.
-    HangUpSeat,
-    /// Press a key towards a leg.
-    Press {
-        /// Whose telephone gets it.
-        leg: LegId,
-        /// The key.
-        digit: char,
-    },
-    /// Hang up the caller; the call is over.
-    HangUp,
 }
 
 /// One running call with its services and taps.
@@ -159,19 +118,8 @@ impl Session {
                 Output::Play { leg: LegId::Caller, frame } => self.to_caller = frame,
                 Output::Play { leg: LegId::Seat, frame } => self.to_seat = Some(frame),
                 Output::Event(event) => self.tap(&event),
-                Output::DialSeat { attempt, targets, about } => {
-                    commands.push(Command::DialSeat { attempt, targets, about });
-                }
-                Output::Refer { attempt, target, about } => {
-                    commands.push(Command::Refer { attempt, target, about });
-                }
-                Output::JoinDirectly { attempt, about } => {
-                    commands.push(Command::JoinDirectly { attempt, about });
-                }
-                Output::Press { leg, digit } => commands.push(Command::Press { leg, digit }),
+                Output::Legs(command) => commands.push(command),
                 Output::Queue(wish) => self.wish(wish),
-                Output::HangUpSeat => commands.push(Command::HangUpSeat),
-                Output::HangUp => commands.push(Command::HangUp),
                 request => self.request(request),
             }
         }

@@ -135,14 +135,7 @@ impl<W: World> Bench<W> {
                     self.answer(Duration::ZERO, Input::ToolDone { turn, what, outcome });
                 }
                 // There are no seats here; who hangs up is asked for with `is_over`.
-                Output::Play { leg: LegId::Seat, .. }
-                | Output::Queue(_)
-                | Output::DialSeat { .. }
-                | Output::Refer { .. }
-                | Output::JoinDirectly { .. }
-                | Output::Press { .. }
-                | Output::HangUpSeat
-                | Output::HangUp => {}
+                Output::Play { leg: LegId::Seat, .. } | Output::Queue(_) | Output::Legs(_) => {}
             }
         }
     }
