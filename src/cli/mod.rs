@@ -13,6 +13,7 @@ mod hooks;
 mod kb;
 pub mod models;
 mod people;
+mod promises;
 pub mod record;
 mod replay;
 mod scenarios;
@@ -107,10 +108,10 @@ enum Command {
     Calls(record::CallsCommand),
     /// Promised call-backs.
     #[command(subcommand)]
-    Callbacks(record::CallbacksCommand),
+    Callbacks(promises::CallbacksCommand),
     /// Messages that callers left.
     #[command(subcommand)]
-    Messages(record::MessagesCommand),
+    Messages(promises::MessagesCommand),
     /// People who take calls.
     #[command(subcommand)]
     Seats(people::SeatsCommand),

@@ -1,6 +1,6 @@
-//! `nightline calls list|show`, `nightline callbacks list` and `nightline messages list|done`: what is stored of calls.
+//! `nightline calls list|show`: what is stored of calls.
 //!
-//! Lists mask numbers; `show` and `callbacks` are asked for by name and show them.
+//! The list masks numbers; `show` is asked for by name and shows them.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -12,7 +12,7 @@ use crate::call::event::{EventKind, LegId};
 use crate::dialogue::{Who, Why};
 use crate::qa::{pad, width};
 use crate::record::{CallRecord, ToolRecord, TurnRecord, name_of};
-use crate::store::{Callback, CallbackState, Store, StoredCall};
+use crate::store::{Store, StoredCall};
 use crate::tools::Outcome;
 
 /// Subcommands of `nightline calls`.
@@ -41,75 +41,6 @@ pub enum CallsCommand {
         #[arg(long)]
         width: Option<usize>,
     },
-}
-
-/// Subcommands of `nightline callbacks`.
-#[derive(Clone, Debug, clap::Subcommand)]
-pub enum CallbacksCommand {
-    /// Call-backs that were promised and are still to be made, oldest first.
-    List {
-        /// Also those that were made.
-        #[arg(long)]
-        all: bool,
-        /// As a JSON array.
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-/// Subcommands of `nightline messages`.
-#[derive(Clone, Debug, clap::Subcommand)]
-pub enum MessagesCommand {
-    /// Messages of callers that nobody has listened to, oldest first.
-    List {
-        /// Also those that are done with.
-        #[arg(long)]
-        all: bool,
-        /// As a JSON array.
-        #[arg(long)]
-        json: bool,
-    },
-    /// A message is done with.
-    Done {
-        /// Its number in the list.
-        id: i64,
-    },
-}
-
-impl MessagesCommand {
-    /// Runs on `store` ([`Store::amend`]). Gives the exit code.
-    pub async fn run(&self, store: &Store, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<u8> {
-        match self {
-            Self::List { all, json } => {
-                let messages = store.messages((!all).then_some(CallbackState::Open)).await?;
-                if *json {
-                    print_json(&messages, out)?;
-                    return Ok(0);
-                }
-                let mut rows = vec![["NO", "FROM", "CALLED", "AT", "CALL", "MESSAGE"].map(String::from)];
-                rows.extend(messages.iter().map(|message| {
-                    [
-                        message.id.to_string(),
-                        message.from.expose().clone(),
-                        message.started.clone(),
-                        clock(message.began_ms),
-                        message.call_id.clone(),
-                        message.text.clone(),
-                    ]
-                }));
-                write!(out, "{}", table(&rows))?;
-                Ok(0)
-            }
-            Self::Done { id } if store.message_done(*id).await? => Ok(0),
-            Self::Done { id } => {
-                writeln!(
-                    err,
-                    "error: there is no open message {id}: `nightline messages list` shows what there is"
-                )?;
-                Ok(exit::NO_INPUT)
-            }
-        }
-    }
 }
 
 impl CallsCommand {
@@ -157,33 +88,6 @@ impl CallsCommand {
             }
         }
     }
-}
-
-impl CallbacksCommand {
-    /// Runs on `store` ([`Store::read`]). Gives the exit code.
-    pub async fn run(&self, store: &Store, out: &mut dyn Write) -> anyhow::Result<u8> {
-        let Self::List { all, json } = self;
-        let callbacks = store.callbacks((!all).then_some(CallbackState::Open)).await?;
-        if *json {
-            print_json(&callbacks, out)?;
-        } else {
-            let mut rows = vec![["NO", "NUMBER", "WHEN", "PROMISED", "STATE", "CALL"].map(String::from)];
-            rows.extend(callbacks.iter().map(row));
-            write!(out, "{}", table(&rows))?;
-        }
-        Ok(0)
-    }
-}
-
-fn row(callback: &Callback) -> [String; 6] {
-    [
-        callback.id.to_string(),
-        callback.number.expose().clone(),
-        callback.when.clone(),
-        callback.created.clone(),
-        callback.state.as_str().into(),
-        callback.call_id.clone(),
-    ]
 }
 
 /// A call as a person reads it, in `columns` columns if that is enough for anything.
@@ -400,7 +304,7 @@ fn name(value: &impl serde::Serialize) -> String {
 }
 
 /// `1:02:03` or `2:03`.
-fn clock(ms: u64) -> String {
+pub(super) fn clock(ms: u64) -> String {
     let s = ms / 1000;
     if s >= 3600 {
         format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
@@ -608,21 +512,5 @@ mod tests {
             run(CallsCommand::Show { id: "zz".into(), json: true, events: false, width: None }).await;
         assert_eq!((code, out.as_str()), (exit::NO_INPUT, ""));
         assert_eq!(err, "error: there is no call zz: `nightline calls list` shows what there is\n");
-    }
-
-    #[tokio::test]
-    async fn call_backs_are_listed_with_the_number_to_call() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = store(&folder).await;
-        let mut out = Vec::new();
-        CallbacksCommand::List { all: false, json: false }.run(&store, &mut out).await.unwrap();
-        let out = String::from_utf8(out).unwrap();
-        let mut lines = out.lines();
-        assert!(lines.next().unwrap().starts_with("NO  NUMBER       WHEN  PROMISED"), "{out}");
-        assert!(lines.next().unwrap().starts_with("1   13812345678  明天  2"), "{out}");
-        store.callback_done(1).await.unwrap();
-        let mut out = Vec::new();
-        CallbacksCommand::List { all: false, json: true }.run(&store, &mut out).await.unwrap();
-        assert_eq!(String::from_utf8(out).unwrap(), "[]\n");
     }
 }

@@ -44,7 +44,7 @@ class Baresip:
         self.folder = folder
         self.rec = folder / "rec"
         self.rec.mkdir(parents=True)
-        self.port, self.ctrl = net.free_ports()[0], net.free_ports(kind=socket.SOCK_STREAM)[0]
+        self.port, self.ctrl = net.free_ports(2)
         rtp = net.free_ports(20, even=True)
         silence = audio.write(folder / "silence.wav", speaks)
         config = CONFIG.format(sip=self.port, wav=silence, rtp=rtp[0], rtp_end=rtp[-1], ctrl=self.ctrl, rec=self.rec)

@@ -140,7 +140,7 @@ def baresip_is_understood_over_tls_with_encrypted_media(stage):
     make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
     make += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
     subprocess.run(make, check=True, capture_output=True)
-    port = net.free_ports(kind=socket.SOCK_STREAM)[0]
+    port = net.free_ports()[0]
     extra = f'tls_certificate = "{certificate}"\ntls_key = "{key}"\nsrtp = "required"\n'
     server = stage.server(sip_extra=extra, tls=port)
     phone = stage.baresip(
@@ -392,6 +392,9 @@ def _rubbish_to(port):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as sock:
             sock.sendall(line)
 
+
+# What needs all processors by itself.
+ALONE = [ten_calls_with_rtp_at_once_all_succeed]
 
 # A check takes the stage and nothing else.
 ALL = [thing for thing in list(globals().values()) if _is_check(thing)]
