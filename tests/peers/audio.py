@@ -61,6 +61,20 @@ class Recording:
             sum(map(abs, samples[at : at + FRAME])) > LOUD * FRAME for at in range(0, len(samples) - FRAME + 1, FRAME)
         ]
 
+    def utterances(self, pause=0.3):
+        """The samples of each stretch of voice between pauses that long, in seconds."""
+        data = self.path.read_bytes()[44:]
+        voiced = [n for n, is_loud in enumerate(self.loud()) if is_loud]
+        stretches = []
+        for n in voiced:
+            if stretches and n - stretches[-1][1] <= pause / 0.02:
+                stretches[-1][1] = n
+            else:
+                stretches.append([n, n])
+        # What is softer than a voice belongs to it: the ends of syllables.
+        around = int(0.1 / 0.02)
+        return [data[max(first - around, 0) * FRAME * 2 : (last + around) * FRAME * 2] for first, last in stretches]
+
     def heard_seconds(self):
         """How much voice there is."""
         return sum(self.loud()) * 0.02

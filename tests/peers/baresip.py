@@ -40,18 +40,20 @@ snd_path {rec}
 class Baresip:
     """Runs from `start` to `stop`; what it hears lies in `folder/rec/dump-*-dec.wav`, what it says in `-enc.wav`."""
 
-    def __init__(self, folder, answers=False, transport="udp", codecs="PCMA/8000/1,PCMU/8000/1", user="peer", speaks=b"", settings="", account=""):
+    def __init__(self, folder, answers=False, transport="udp", codecs="PCMA/8000/1,PCMU/8000/1", user="peer", speaks=b"", settings="", account="", registrar=None):
         self.folder = folder
         self.rec = folder / "rec"
         self.rec.mkdir(parents=True)
-        self.port, self.ctrl = net.free_ports(2)
+        # It takes the port after its own for TLS.
+        self.port, _, self.ctrl = net.free_ports(3)
         rtp = net.free_ports(20, even=True)
         silence = audio.write(folder / "silence.wav", speaks)
         config = CONFIG.format(sip=self.port, wav=silence, rtp=rtp[0], rtp_end=rtp[-1], ctrl=self.ctrl, rec=self.rec)
         (folder / "config").write_text(config + settings)
         mode = "auto" if answers else "manual"
         parameters = account
-        account = f"<sip:{user}@127.0.0.1:{self.port};transport={transport}>;regint=0;ptime=20"
+        account = f"<sip:{user}@127.0.0.1:{registrar or self.port};transport={transport}>"
+        account += f";regint={60 if registrar else 0};ptime=20"
         account += f";audio_codecs={codecs};answermode={mode};audio_source=aufile,{silence}"
         (folder / "accounts").write_text(account + parameters + "\n")
         (folder / "contacts").write_text("")

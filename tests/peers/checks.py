@@ -30,13 +30,13 @@ class Stage:
         self._peers = 0
 
     def server(self, **options):
-        return self._keep(Server(self.binary, self.folder / "server", **options))
+        return self.keep(Server(self.binary, self.folder / "server", **options))
 
     def baresip(self, **options):
-        return self._keep(Baresip(self._folder("baresip"), **options))
+        return self.keep(Baresip(self._folder("baresip"), **options))
 
     def linphone(self, **options):
-        return self._keep(Linphone(self._folder("linphone"), **options))
+        return self.keep(Linphone(self._folder("linphone"), **options))
 
     def sipp(self, server, scenario, *options, seconds=30):
         """Runs a scenario of tests/peers/sipp; gives what sipp printed. Its exit status must be 0."""
@@ -56,7 +56,7 @@ class Stage:
         self._peers += 1
         return self.folder / f"{kind}-{self._peers}"
 
-    def _keep(self, thing):
+    def keep(self, thing):
         self._ends.callback(thing.stop)
         return thing
 

@@ -50,10 +50,10 @@ Content-Length: 0\r
 class Server:
     """Runs from creation to `stop`. `port` is its SIP port on UDP and TCP."""
 
-    def __init__(self, binary, folder, seats=(), calls=16, level="info", env=None, extra="", plain_seats=True, rtp_timeout=30, sip_extra="", tls=None):
+    def __init__(self, binary, folder, seats=(), calls=16, level="info", env=None, extra="", plain_seats=True, rtp_timeout=30, sip_extra="", tls=None, port=None):
         folder.mkdir(parents=True, exist_ok=True)
         self.binary, self.folder = binary, folder
-        self.port = net.free_ports()[0]
+        self.port = port or net.free_ports()[0]
         rtp = net.free_ports(calls * 8, even=True)
         self.config = folder / "nightline.toml"
         targets = ", ".join(f'"{seat}"' for seat in seats)
@@ -122,13 +122,18 @@ class Server:
 
     def run(self, *arguments):
         """Runs another `nightline` command with the same configuration."""
-        command = [self.binary, *arguments, "--config", str(self.config)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+        command = [self.binary, *map(str, arguments), "--config", str(self.config)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
         assert done.returncode == 0, f"`nightline {' '.join(arguments)}` failed: {done.stderr.strip()}"
 
     def calls(self):
         """Stored calls, newest first."""
         return self.command("calls", "list")
+
+    def running(self):
+        """The record so far of the newest call; without turns if there is none."""
+        calls = self.calls()
+        return self.command("calls", "show", calls[0]["id"]) if calls else {"turns": []}
 
     def record(self, seconds=5.0):
         """The record of the newest call, once it has ended."""

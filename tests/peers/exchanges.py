@@ -1,0 +1,89 @@
+"""A Nightline behind a real exchange (sip/profiles). Each check is a function whose name is a sentence."""
+
+import inspect
+import time
+
+import net
+from checks import ask_and_be_answered, asked_and_answered, said, talk_to_each_other
+from exchange import Kamailio
+from transfers import hears_summary, wants_a_person
+
+SEAT = """\
+[[seats.seat]]
+id = "1001"
+uri = "{uri}"
+"""
+
+
+def behind_kamailio(stage, seat="", **options):
+    """The exchange and the server behind it; `seat` are more lines for the seat 1001, which is called through the exchange."""
+    port = net.free_ports()[0]
+    exchange = stage.keep(Kamailio(stage.folder / "kamailio", port))
+    extra = SEAT.format(uri=exchange.uri("1001")) + seat
+    return exchange, stage.server(port=port, extra=extra, plain_seats=False, **options)
+
+
+def seat_of(stage, exchange):
+    """A seat's telephone that has registered at the exchange."""
+    seat = stage.baresip(answers=True, user="1001", registrar=exchange.port)
+    net.wait_for("the seat's registration", lambda: "200 OK" in seat.text(), 10)
+    return seat
+
+
+def a_call_through_kamailio_is_understood(stage):
+    exchange, server = behind_kamailio(stage)
+    phone = stage.baresip()
+    phone.do("dial", exchange.uri("hotline"))
+    ask_and_be_answered(server, phone, phone.established())
+    phone.do("hangup")
+    asked_and_answered(server.record())
+
+
+def a_seat_behind_kamailio_is_brought_in(stage):
+    exchange, server = behind_kamailio(stage)
+    seat, phone = seat_of(stage, exchange), stage.baresip()
+    phone.do("dial", exchange.uri("hotline"))
+    hears = phone.established()
+    hears.wait_for_voice(15)
+    phone.do("sndcode", 0)
+    seat_hears = hears_summary(seat)
+    seat.do("sndcode", 1)
+    talk_to_each_other(phone, hears, seat, seat_hears)
+    seat.do("hangup")
+    # The end of the seat's call comes through the exchange, too.
+    net.wait_for("the bot to be back", lambda: "离开" in "".join(said(server.running(), "bot")), 15)
+    phone.do("hangup")
+    assert server.record()["handoff"]["outcome"] == "accepted"
+
+
+def a_caller_is_given_to_a_seat_by_its_own_telephone_through_kamailio(stage):
+    exchange, server = behind_kamailio(stage, seat="refer = true\n")
+    seat, phone = seat_of(stage, exchange), stage.baresip()
+    wants_a_person(server, phone, exchange.uri("hotline"))
+    seat_hears = seat.established(30)
+    record = server.record(15)
+    assert record["disposition"] == "transferred", record["disposition"]
+    assert (record["handoff"]["outcome"], record["handoff"]["referred"]) == ("accepted", True), record["handoff"]
+    # We are gone; they talk with each other.
+    time.sleep(1)
+    hears = phone.hears()
+    talk_to_each_other(phone, hears, seat, seat_hears)
+    phone.do("hangup")
+
+
+def a_caller_whose_seat_is_not_there_stays_with_us_through_kamailio(stage):
+    exchange, server = behind_kamailio(stage, seat="refer = true\n")
+    phone = stage.baresip()
+    wants_a_person(server, phone, exchange.uri("hotline"))
+    net.wait_for("the offer of a call-back", lambda: "回电" in "".join(said(server.running(), "bot")), 40)
+    phone.do("hangup")
+    record = server.record()
+    assert record["handoff"]["outcome"] != "accepted", record["handoff"]
+    assert record["handoff"]["failed"], record["handoff"]
+
+
+ALL = [
+    thing
+    for name, thing in list(globals().items())
+    if inspect.isfunction(thing) and thing.__module__ == __name__ and list(inspect.signature(thing).parameters) == ["stage"]
+]
