@@ -197,6 +197,9 @@ struct Owner {
     /// How the customer is addressed.
     #[schema(example = "陈先生")]
     address: String,
+    /// The customer's class.
+    #[schema(example = "金卡")]
+    tier: String,
     /// `zh` or `en`.
     language: String,
     /// The next visit that is booked.
@@ -237,6 +240,7 @@ async fn find_vehicles(
                 address: customer.address(),
                 booking: bookings::next_of(&mut db, &phone, office.now()).await?,
                 language: customer.language,
+                tier: customer.tier,
             }),
             None => None,
         },

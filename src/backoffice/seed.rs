@@ -117,6 +117,16 @@ struct Team {
     team: String,
     /// Until the answer, for normal, high and urgent work orders.
     hours: [i64; 3],
+    /// Teams of their own for some matters.
+    #[serde(default)]
+    topic: Vec<TopicTeam>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TopicTeam {
+    topics: Vec<String>,
+    team: String,
 }
 
 impl Network {
@@ -184,7 +194,7 @@ impl Network {
                 .execute(&mut *db)
                 .await?;
         }
-        for Team { kind, team, hours: [normal, high, urgent] } in &self.team {
+        for Team { kind, team, hours: [normal, high, urgent], topic } in &self.team {
             sqlx::query("INSERT INTO teams (kind, team, normal, high, urgent) VALUES (?, ?, ?, ?, ?)")
                 .bind(kind)
                 .bind(team)
@@ -193,6 +203,15 @@ impl Network {
                 .bind(urgent)
                 .execute(&mut *db)
                 .await?;
+            for (own, topic) in topic.iter().flat_map(|own| own.topics.iter().map(move |topic| (own, topic)))
+            {
+                sqlx::query("INSERT INTO topic_teams (topic, kind, team) VALUES (?, ?, ?)")
+                    .bind(topic)
+                    .bind(kind)
+                    .bind(&own.team)
+                    .execute(&mut *db)
+                    .await?;
+            }
         }
         Ok(())
     }

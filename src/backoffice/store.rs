@@ -13,8 +13,10 @@ use super::error::Error;
 
 /// How long a statement waits for another.
 const BUSY: Duration = Duration::from_secs(5);
-const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "backoffice", include_str!("../../migrations/backoffice/0001_backoffice.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "backoffice", include_str!("../../migrations/backoffice/0001_backoffice.sql")),
+    (2, "topics", include_str!("../../migrations/backoffice/0002_topics.sql")),
+];
 
 /// Opens the file at `path`, or a database in memory, with its tables up to date; and the lock of the file.
 pub(super) async fn open(path: Option<&Path>) -> Result<(SqlitePool, Option<File>), Error> {

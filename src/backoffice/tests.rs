@@ -285,6 +285,14 @@ async fn a_work_order_goes_to_its_team_with_a_time_to_answer() {
         (other["ticket"]["team"].as_str(), other["ticket"]["priority"].as_str()),
         (Some("回访组"), Some("normal"))
     );
+    for (topic, team) in [("charging", "三电技术组"), ("rescue", "客户咨询组")] {
+        let new = json!({ "kind": "enquiry", "summary": "x", "topic": topic });
+        let (_, own) = rig.send("POST", "/tickets", &new).await;
+        assert_eq!(
+            (own["ticket"]["team"].as_str(), own["ticket"]["topic"].as_str()),
+            (Some(team), Some(topic))
+        );
+    }
     assert_eq!(rig.found("/tickets?phone=13800001234&state=open").await["tickets"], json!([body["ticket"]]));
     assert_eq!(rig.found("/tickets?phone=13800001234&state=closed").await["tickets"], json!([]));
     let (status, body) = rig.send("POST", "/tickets", &json!({ "kind": "gossip", "summary": "x" })).await;

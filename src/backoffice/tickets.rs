@@ -88,6 +88,9 @@ struct Ticket {
     details: String,
     priority: String,
     vin: Option<String>,
+    /// The matter.
+    #[schema(example = "charging")]
+    topic: Option<String>,
     /// The call in which it was opened.
     call: Option<String>,
     /// Who takes care of it.
@@ -109,6 +112,7 @@ impl Ticket {
             details: row.try_get("details")?,
             priority: row.try_get("priority")?,
             vin: row.try_get("vin")?,
+            topic: row.try_get("topic")?,
             call: row.try_get("call")?,
             team: row.try_get("team")?,
             state: row.try_get("state")?,
@@ -132,6 +136,9 @@ struct NewTicket {
     priority: Priority,
     #[serde(default, deserialize_with = "optional")]
     vin: Option<Vin>,
+    /// The matter: some have a team of their own.
+    #[serde(default, deserialize_with = "optional")]
+    topic: Option<Text>,
     /// The id of the call in which it was opened.
     #[serde(default, deserialize_with = "optional")]
     call: Option<Text>,
@@ -142,7 +149,7 @@ struct TicketAnswer {
     ticket: Ticket,
 }
 
-/// Opens a work order and gives it to the team for its kind.
+/// Opens a work order and gives it to the team for its kind and matter.
 #[utoipa::path(post, path = "/tickets", tag = "tickets", params(KeyHeader), request_body = NewTicket, responses(
     (status = 201, body = TicketAnswer),
     (status = 400, body = Problem),
@@ -164,10 +171,15 @@ async fn open(db: &mut SqliteConnection, new: NewTicket, now: Civil) -> Result<A
     {
         return Err(Failure::missing("no vehicle has this vin: leave it out"));
     }
-    let team = sqlx::query("SELECT team, normal, high, urgent FROM teams WHERE kind = ?")
-        .bind(new.kind.as_str())
-        .fetch_optional(&mut *db)
-        .await?;
+    let topic = new.topic.as_ref().map(Text::as_str);
+    let team = sqlx::query(
+        "SELECT coalesce(topic_teams.team, teams.team) AS team, normal, high, urgent FROM teams \
+         LEFT JOIN topic_teams ON topic_teams.kind = teams.kind AND topic = ? WHERE teams.kind = ?",
+    )
+    .bind(topic)
+    .bind(new.kind.as_str())
+    .fetch_optional(&mut *db)
+    .await?;
     let Some(team) = team else {
         return Err(Failure::unfit(
             "no_team",
@@ -177,8 +189,8 @@ async fn open(db: &mut SqliteConnection, new: NewTicket, now: Civil) -> Result<A
     let hours: i64 = team.try_get(new.priority.as_str())?;
     let id = new_id(db, Numbered::Tickets).await?;
     let row = sqlx::query(
-        "INSERT INTO tickets (id, phone, kind, summary, details, priority, vin, call, team, state, created, due) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?) RETURNING *",
+        "INSERT INTO tickets (id, phone, kind, summary, details, priority, vin, topic, call, team, state, created, due) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?) RETURNING *",
     )
     .bind(&id)
     .bind(new.phone.as_ref().map(Phone::as_str))
@@ -187,6 +199,7 @@ async fn open(db: &mut SqliteConnection, new: NewTicket, now: Civil) -> Result<A
     .bind(new.details.as_ref().map_or("", Text::as_str))
     .bind(new.priority.as_str())
     .bind(new.vin.as_ref().map(Vin::as_str))
+    .bind(topic)
     .bind(new.call.as_ref().map(Text::as_str))
     .bind(team.try_get::<&str, _>("team")?)
     .bind(now.to_string())

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::barge_in::Because;
-use super::event::{EventKind, HandoffOutcome};
+use super::event::{EventKind, HandoffOutcome, TurnId};
 use super::io::{Command, Output, SeatNews};
 use super::timers::Timer;
 use super::turn::{BotTurn, Then};
@@ -99,7 +99,7 @@ impl Call {
             if urgency(reason) > urgency(handoff.reason) && handoff.attempt().is_none() {
                 handoff.reason = reason;
                 let need = self.need(reason);
-                self.outputs.push_back(Output::Queue(Wish::Enter(need)));
+                self.outputs.push_back(Output::Queue(Wish::Change(need)));
             }
             return self.tell_place();
         }
@@ -117,6 +117,22 @@ impl Call {
         self.handoff = Some(Box::new(handoff));
         self.timers.set(Timer::Queue, self.now + QUEUE_PATIENCE);
         self.outputs.push_back(Output::Queue(Wish::Enter(need)));
+        // Who it is decides how soon, and belongs to what the seat hears.
+        if let Some(what) = self.facts().and_then(|facts| self.settings.mind.look_up(&facts)) {
+            self.outputs.push_back(Output::UseTool { turn: TurnId::default(), what });
+        }
+    }
+
+    /// Something was looked up: the caller may be worth more than was known.
+    pub(super) fn revalue(&mut self) {
+        let Some(handoff) = self.handoff.as_ref().filter(|handoff| matches!(handoff.phase, Phase::Queued))
+        else {
+            return;
+        };
+        let need = self.need(handoff.reason);
+        if need.value > 0 {
+            self.outputs.push_back(Output::Queue(Wish::Change(need)));
+        }
     }
 
     /// True until the queue has told what comes of the wish for a person.
@@ -371,7 +387,8 @@ impl Call {
     fn need(&self, reason: Reason) -> Need {
         let skill = self.settings.skills.get(reason.name()).or_else(|| self.settings.skills.get(&self.topic));
         let language = self.language().code().to_owned();
-        Need { skill: skill.cloned(), language, urgency: urgency(reason), value: 0 }
+        let value = self.facts().map_or(0, |facts| self.settings.mind.worth(&facts));
+        Need { skill: skill.cloned(), language, urgency: urgency(reason), value }
     }
 
     /// What seats are told before they answer.

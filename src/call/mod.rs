@@ -429,6 +429,11 @@ impl Call {
         self.stage = Stage::Over;
     }
 
+    /// The calling number, if there is one; of a call that we placed, the number that was called.
+    pub fn caller_number(&self) -> Option<&str> {
+        self.caller_number.as_deref()
+    }
+
     /// What the last question expects.
     pub fn expect(&self) -> Expect {
         match self.asking.expect() {

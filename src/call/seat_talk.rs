@@ -38,7 +38,7 @@ impl Call {
         Some(Facts {
             history: &self.history,
             used: &self.used,
-            reason: handoff.reason(),
+            reason: Some(handoff.reason()),
             caller: self.caller_number.as_deref(),
         })
     }

@@ -40,6 +40,8 @@ impl Call {
         self.note_use(turn, what, outcome, took);
         if begun.is_some() {
             self.think_on();
+        } else {
+            self.revalue();
         }
     }
 

@@ -111,7 +111,7 @@ impl Conversation {
         self.mind.summarize(&Facts {
             history: &self.history,
             used: &self.used,
-            reason,
+            reason: Some(reason),
             caller: self.caller.as_deref(),
         })
     }

@@ -112,6 +112,9 @@ enum Command {
     /// Messages that callers left.
     #[command(subcommand)]
     Messages(promises::MessagesCommand),
+    /// What people have to do after calls, until the tenant's systems have taken it.
+    #[command(subcommand)]
+    WorkOrders(promises::WorkOrdersCommand),
     /// People who take calls.
     #[command(subcommand)]
     Seats(people::SeatsCommand),
@@ -172,6 +175,9 @@ impl Cli {
                     command.run(&store, &mut io::stdout().lock(), &mut io::stderr().lock()).await
                 })
             }),
+            Command::WorkOrders(command) => {
+                with_store(file, async |store: &Store| command.run(store, &mut io::stdout().lock()).await)
+            }
             Command::Callbacks(command) => {
                 with_store(file, async |store: &Store| command.run(store, &mut io::stdout().lock()).await)
             }

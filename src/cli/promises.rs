@@ -1,9 +1,12 @@
-//! `nightline callbacks list` and `nightline messages list|done`: what callers are owed.
+//! `nightline callbacks list`, `nightline messages list|done` and `nightline work-orders list`: what callers are owed.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use super::exit;
 use super::record::{clock, print_json, table};
+use crate::record::excerpt::{Channel, excerpt};
+use crate::record::name_of;
 use crate::store::{Callback, CallbackState, Store};
 
 /// Subcommands of `nightline callbacks`.
@@ -32,11 +35,58 @@ pub enum MessagesCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Write the sound of a message to a WAV file.
+    Save {
+        /// Its number in the list.
+        id: i64,
+        /// The file; it must not be there yet.
+        file: PathBuf,
+    },
     /// A message is done with.
     Done {
         /// Its number in the list.
         id: i64,
     },
+}
+
+/// Subcommands of `nightline work-orders`.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum WorkOrdersCommand {
+    /// Work orders that the tenant's systems have not taken yet, oldest call first.
+    List {
+        /// Also those that were taken, with their answer.
+        #[arg(long)]
+        all: bool,
+        /// As a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl WorkOrdersCommand {
+    /// Runs on `store` ([`Store::read`]). Gives the exit code.
+    pub async fn run(&self, store: &Store, out: &mut dyn Write) -> anyhow::Result<u8> {
+        let Self::List { all, json } = self;
+        let orders = store.work_orders(*all).await?;
+        if *json {
+            print_json(&orders, out)?;
+            return Ok(0);
+        }
+        let mut rows = vec![["FROM", "CALL", "STATE", "ATTEMPTS", "WHAT", "ANSWER"].map(String::from)];
+        rows.extend(orders.iter().map(|order| {
+            let what = order.what.expose();
+            [
+                order.from.expose().clone(),
+                order.call_id.clone(),
+                name_of(&order.state),
+                order.attempts.to_string(),
+                format!("{} {}", what.tool, serde_json::Value::Object(what.arguments.clone())),
+                order.answer.clone().unwrap_or_default(),
+            ]
+        }));
+        write!(out, "{}", table(&rows))?;
+        Ok(0)
+    }
 }
 
 impl MessagesCommand {
@@ -63,16 +113,43 @@ impl MessagesCommand {
                 write!(out, "{}", table(&rows))?;
                 Ok(0)
             }
+            Self::Save { id, file } => save(store, *id, file, err).await,
             Self::Done { id } if store.message_done(*id).await? => Ok(0),
-            Self::Done { id } => {
-                writeln!(
-                    err,
-                    "error: there is no open message {id}: `nightline messages list` shows what there is"
-                )?;
-                Ok(exit::NO_INPUT)
-            }
+            Self::Done { id } => missing(&format!("open message {id}"), err),
         }
     }
+}
+
+/// Writes the sound of the message `id` to `file`.
+async fn save(store: &Store, id: i64, file: &Path, err: &mut dyn Write) -> anyhow::Result<u8> {
+    let messages = store.messages(None).await?;
+    let Some(message) = messages.into_iter().find(|message| message.id == id) else {
+        return missing(&format!("message {id}"), err);
+    };
+    let call = store.call(&message.call_id).await?;
+    let Some(recording) = call.and_then(|call| call.record.recording) else {
+        writeln!(
+            err,
+            "error: the call {} was not recorded: set `record.wav = true` to have the next ones",
+            message.call_id
+        )?;
+        return Ok(exit::NO_INPUT);
+    };
+    match excerpt(Path::new(&recording), Channel::Caller, message.began_ms, message.ended_ms, file) {
+        Ok(ms) => {
+            writeln!(err, "{:.1} s written to {}", ms as f64 / 1000.0, file.display())?;
+            Ok(0)
+        }
+        Err(error) => {
+            writeln!(err, "error: {error}")?;
+            Ok(exit::NO_INPUT)
+        }
+    }
+}
+
+fn missing(what: &str, err: &mut dyn Write) -> anyhow::Result<u8> {
+    writeln!(err, "error: there is no {what}: `nightline messages list` shows what there is")?;
+    Ok(exit::NO_INPUT)
 }
 
 impl CallbacksCommand {
@@ -156,6 +233,32 @@ mod tests {
         };
         let (_, out, _) = run(MessagesCommand::List { all: false, json: false }).await;
         assert!(out.contains("13812345678") && out.contains("1:01") && out.contains("请王师傅回电"), "{out}");
+        let file = folder.path().join("message.wav");
+        let (code, _, err) = run(MessagesCommand::Save { id: 1, file: file.clone() }).await;
+        assert_eq!((code, err.contains("not recorded")), (exit::NO_INPUT, true), "{err}");
+        let (code, _, err) = run(MessagesCommand::Save { id: 2, file: file.clone() }).await;
+        assert_eq!((code, err.contains("no message 2")), (exit::NO_INPUT, true), "{err}");
+        let recording = folder.path().join("call.wav");
+        let spec = hound::WavSpec {
+            channels: 2,
+            sample_rate: 8000,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut wav = hound::WavWriter::create(&recording, spec).unwrap();
+        for second in 0..80 * 8000 {
+            wav.write_sample((second / 8000) as i16).unwrap();
+            wav.write_sample(-1_i16).unwrap();
+        }
+        wav.finalize().unwrap();
+        let mut record = store.call("0191-aa").await.unwrap().unwrap().record;
+        record.recording = Some(recording.display().to_string());
+        store.finish_call(&record).await.unwrap();
+        let (code, _, err) = run(MessagesCommand::Save { id: 1, file: file.clone() }).await;
+        assert_eq!((code, err.contains("14.0 s written")), (0, true), "{err}");
+        let heard: Vec<i16> =
+            hound::WavReader::open(&file).unwrap().into_samples().map(Result::unwrap).collect();
+        assert_eq!((heard.len(), heard[0], heard[heard.len() - 1]), (14 * 8000, 61, 74));
         assert_eq!(run(MessagesCommand::Done { id: 1 }).await.0, 0);
         assert_eq!(run(MessagesCommand::List { all: false, json: true }).await.1, "[]\n");
         let (code, _, err) = run(MessagesCommand::Done { id: 1 }).await;

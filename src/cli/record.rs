@@ -252,6 +252,13 @@ fn tail(out: &mut String, record: &CallRecord) -> std::fmt::Result {
     for message in &record.messages {
         writeln!(out, "  message at {}: {}", seconds(message.began_ms), message.text)?;
     }
+    if let Some(wrap_up) = &record.wrap_up {
+        let topic = wrap_up.topic.as_deref().unwrap_or("no matter");
+        writeln!(out, "  about: {topic}. {}", wrap_up.summary)?;
+        if let Some(order) = &wrap_up.order {
+            writeln!(out, "  to do: {} {}", order.tool, serde_json::Value::Object(order.arguments.clone()))?;
+        }
+    }
     if let Some(rating) = &record.rating {
         writeln!(
             out,

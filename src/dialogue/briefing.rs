@@ -155,8 +155,12 @@ mod tests {
         let vehicles = json!({ "vehicles": [{ "model": "青屿 S7", "plate": "沪AD12345" }] });
         let what = Use { tool: "find_vehicle".into(), arguments: serde_json::Map::new(), occasion: 0 };
         let used = [Used { what, outcome: Outcome::Done(vehicles) }];
-        let facts =
-            Facts { history: &history, used: &used, reason: Reason::Upset, caller: Some("13800138000") };
+        let facts = Facts {
+            history: &history,
+            used: &used,
+            reason: Some(Reason::Upset),
+            caller: Some("13800138000"),
+        };
         mind.brief(&facts, words)
     }
 

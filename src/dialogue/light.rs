@@ -23,7 +23,9 @@ use super::sound::syllables;
 use super::tenant::Tenant;
 use super::text::Lang;
 use super::vehicle::Vehicle;
+use super::wrap_up::{Past, WrapUp};
 use super::{Act, Ask, Brief, Decision, Expect, Facts, Mind, Reason, Said, Thought, Who};
+use crate::tools::Use;
 
 /// Answers turns from rules and approved entries.
 ///
@@ -412,6 +414,16 @@ impl LightMind {
         (self.confidence(ask, &found) >= self.limit(entry, ask)).then_some(entry)
     }
 
+    /// Entries by words alone, whoever said them.
+    pub(super) fn search(&self, text: &str) -> Ranking {
+        self.index.search(text)
+    }
+
+    /// True if the tool can be had.
+    pub(super) fn can_use(&self, tool: &str) -> bool {
+        self.tools.contains(tool)
+    }
+
     /// Today in the hotline's zone.
     pub(super) fn today(&self) -> jiff::civil::Date {
         (self.now)().date()
@@ -497,6 +509,18 @@ impl Mind for LightMind {
 
     fn brief(&self, facts: &Facts<'_>, words: &str) -> Brief {
         self.briefed(facts, words)
+    }
+
+    fn look_up(&self, facts: &Facts<'_>) -> Option<Use> {
+        self.unknown_caller(facts)
+    }
+
+    fn worth(&self, facts: &Facts<'_>) -> u8 {
+        self.worth_of(facts)
+    }
+
+    fn wrap_up(&self, past: &Past<'_>) -> Option<WrapUp> {
+        Some(self.wrapped_up(past))
     }
 
     fn summarize(&self, facts: &Facts<'_>) -> String {

@@ -208,7 +208,7 @@ fn a_word_that_only_resembles_danger_is_none() {
 }
 
 fn told(mind: &LightMind, history: &[Said], reason: Reason, caller: Option<&str>) -> String {
-    mind.summarize(&Facts { history, used: &[], reason, caller })
+    mind.summarize(&Facts { history, used: &[], reason: Some(reason), caller })
 }
 
 #[test]
@@ -318,7 +318,7 @@ fn the_summary_tells_the_vehicle_and_what_was_done() {
         done("free_slots", json!({}), json!({ "slots": [] })),
         done("book", json!({ "start": "2026-11-25T14:30" }), json!({ "booking": { "id": "530118" } })),
     ];
-    let facts = Facts { history: &history, used: &used, reason: Reason::Requested, caller: None };
+    let facts = Facts { history: &history, used: &used, reason: Some(Reason::Requested), caller: None };
     let summary = mind().summarize(&facts);
     assert!(summary.contains("青屿 S7") && summary.contains("已预约"), "{summary}");
     assert!(summary.chars().count() <= 75, "short enough for fifteen seconds: {summary}");

@@ -25,6 +25,7 @@ use super::ground::Ground;
 use super::light::{self, LightMind};
 use super::mood::Mood;
 use super::retrieval::Ranking;
+use super::wrap_up::{Past, WrapUp};
 use super::{Act, Ask, Brief, Decision, Expect, Facts, Memory, Mind, Reason, Thought, Tier, Who, Why};
 use crate::clock::Clock;
 use crate::tools::{Outcome, Use};
@@ -165,6 +166,18 @@ impl Mind for LlmMind {
 
     fn brief(&self, facts: &Facts<'_>, words: &str) -> Brief {
         self.shared.light.brief(facts, words)
+    }
+
+    fn look_up(&self, facts: &Facts<'_>) -> Option<Use> {
+        self.shared.light.look_up(facts)
+    }
+
+    fn worth(&self, facts: &Facts<'_>) -> u8 {
+        self.shared.light.worth(facts)
+    }
+
+    fn wrap_up(&self, past: &Past<'_>) -> Option<WrapUp> {
+        self.shared.light.wrap_up(past)
     }
 
     fn summarize(&self, facts: &Facts<'_>) -> String {

@@ -27,6 +27,7 @@ mod summary;
 pub mod tenant;
 pub mod text;
 pub mod vehicle;
+pub mod wrap_up;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use std::sync::atomic::AtomicBool;
 pub use self::memory::Memory;
 pub use self::mood::Mood;
 pub(crate) use self::summary::problem;
+use self::wrap_up::{Past, WrapUp};
 use crate::asr::Transcript;
 use crate::tools::{Use, Used};
 
@@ -317,6 +319,21 @@ pub trait Mind: Send + Sync {
     /// A short spoken summary for the seat (under 15 seconds), from these facts only.
     fn summarize(&self, facts: &Facts<'_>) -> String;
 
+    /// The use that tells who is calling, if that is not known yet: wanted when the caller is to wait for a person.
+    fn look_up(&self, _facts: &Facts<'_>) -> Option<Use> {
+        None
+    }
+
+    /// The caller's worth to the house, the more the sooner a person; 0 if nothing is known of it.
+    fn worth(&self, _facts: &Facts<'_>) -> u8 {
+        0
+    }
+
+    /// What stays to be known of a call that is over; [`None`] from a mind that keeps no such books.
+    fn wrap_up(&self, _past: &Past<'_>) -> Option<WrapUp> {
+        None
+    }
+
     /// What a seat that has heard the summary means or asks by these words; answered from these facts and approved knowledge.
     fn brief(&self, _facts: &Facts<'_>, _words: &str) -> Brief {
         Brief::Nothing
@@ -345,8 +362,8 @@ pub struct Facts<'a> {
     pub history: &'a [Said],
     /// Tools that were used, and what came of it.
     pub used: &'a [Used],
-    /// Why a person is wanted.
-    pub reason: Reason,
+    /// Why a person is or was wanted, if one is or was.
+    pub reason: Option<Reason>,
     /// The calling number or address.
     pub caller: Option<&'a str>,
 }

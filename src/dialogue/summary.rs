@@ -61,17 +61,15 @@ pub(super) fn summarize(tenant: &Tenant, facts: &Facts<'_>, today: jiff::civil::
     if said.iter().any(upset) {
         parts.push("客户情绪激动".to_owned());
     }
-    parts.push(
-        match reason {
-            Reason::Requested => "客户要求人工",
-            Reason::KeyZero => "客户按零转人工",
-            Reason::Safety => "涉及安全，请优先",
-            Reason::Upset => "客户要投诉",
-            Reason::LowConfidence => "机器人没有把握",
-            Reason::Broken => "系统出错转来",
-        }
-        .to_owned(),
-    );
+    let reason = reason.map(|reason| match reason {
+        Reason::Requested => "客户要求人工",
+        Reason::KeyZero => "客户按零转人工",
+        Reason::Safety => "涉及安全，请优先",
+        Reason::Upset => "客户要投诉",
+        Reason::LowConfidence => "机器人没有把握",
+        Reason::Broken => "系统出错转来",
+    });
+    parts.extend(reason.map(str::to_owned));
     format!("{}。", parts.join("。"))
 }
 

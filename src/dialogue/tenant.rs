@@ -14,6 +14,7 @@ use super::sound::Phrase;
 use super::source::{self, Source};
 use super::spelling::Spelling;
 use super::text::Lang;
+use super::wrap_up::WorkOrders;
 use crate::calendar::{self, Calendar};
 use crate::tools::{self, Specs};
 
@@ -99,6 +100,9 @@ pub struct Config {
     /// Who is asked at the end how content it is; nobody without it.
     #[serde(default)]
     pub rating: Option<Rating>,
+    /// What people are told to do after a call.
+    #[serde(default)]
+    pub work_orders: Option<WorkOrders>,
 }
 
 /// The tenant's tools, if it has any.
@@ -186,6 +190,12 @@ pub struct Profile {
     /// JSON pointer to how the customer is addressed (陈先生), for the page of a seat.
     #[serde(default)]
     pub address: Option<String>,
+    /// JSON pointer to the customer's class (金卡).
+    #[serde(default)]
+    pub value: Option<String>,
+    /// What the classes are worth, the more the sooner a seat; 0 for others. Danger and anger count before it.
+    #[serde(default)]
+    pub values: BTreeMap<String, u8>,
 }
 
 /// Fixed sentences by language.
@@ -336,6 +346,9 @@ pub enum Error {
         "[profile] in tenant.toml: `{0}` is no tool that only looks up, with that argument; name one of tools.toml"
     )]
     NoProfile(String),
+    /// The work orders cannot be made.
+    #[error("[work_orders] in tenant.toml: {0}")]
+    WorkOrders(String),
     /// An entry begins a flow that is not there.
     #[error("`{entry}`: there is no flow `{flow}`; name one of flows/*.toml")]
     NoFlow {
@@ -425,6 +438,9 @@ impl Tenant {
             config.complaint.as_ref().filter(|c| !tools.is_empty() && flows.find(&c.flow).is_none())
         {
             return Err(Error::NoFlow { entry: "[complaint]".into(), flow: complaint.flow.clone() });
+        }
+        if let Some(orders) = config.work_orders.as_ref().filter(|_| !tools.is_empty()) {
+            orders.check(&tools).map_err(Error::WorkOrders)?;
         }
         for entry in knowledge.entries() {
             if let Some(flow) = entry.flow.as_ref().filter(|flow| flows.find(flow).is_none()) {

@@ -15,7 +15,7 @@ use crate::call::{Call, Command, Input, Output};
 use crate::clock::Time;
 use crate::dialogue::{Mind, Thought};
 use crate::media::Frame;
-use crate::record::{CallInfo, CallRecord, Folder, MediaRecord, Tap};
+use crate::record::{self, CallInfo, CallRecord, Folder, MediaRecord, Tap};
 use crate::seat::{Seats, Wish};
 use crate::tools::Tools;
 use crate::tts::{Piece, Request, Synthesizer};
@@ -159,7 +159,9 @@ impl Session {
         if let Some(path) = recording {
             self.folder.recording(path);
         }
-        self.folder.record()
+        let mut record = self.folder.record();
+        record.wrap_up = record::wrap_up(&record, self.call.caller_number(), &*self.services.mind);
+        record
     }
 
     fn wish(&self, wish: Wish) {

@@ -135,6 +135,7 @@ impl Told {
             "callback": record.callback,
             "messages": record.messages.len(),
             "rating": record.rating,
+            "wrap_up": record.wrap_up,
             "tools": tools,
             "turns": record.turns.len(),
             "barge_ins": record.barge_ins,

@@ -310,6 +310,7 @@ fn record(turns: Vec<TurnRecord>) -> CallRecord {
         notes: Vec::new(),
         messages: Vec::new(),
         rating: None,
+        wrap_up: None,
         handoff: Some(HandoffRecord {
             reason: Reason::Requested,
             seats: vec!["sip:seat".into()],

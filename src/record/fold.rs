@@ -59,6 +59,7 @@ impl Folder {
             notes: Vec::new(),
             messages: Vec::new(),
             rating: None,
+            wrap_up: None,
             tools: Vec::new(),
             dtmf: String::new(),
             held_ms: 0,

@@ -1,21 +1,25 @@
 //! What stays of a call: its recording and its record.
 
+pub mod excerpt;
 mod fold;
 pub mod pii;
 mod save;
 pub mod wav;
+mod wrap_up;
 
 use serde::{Deserialize, Serialize};
 
 use crate::asr::Engine;
 use crate::call::endpointing::EndOfTurn;
 use crate::call::event::{Disposition, Event, HandoffOutcome, LegId, Timings};
+use crate::dialogue::wrap_up::WrapUp;
 use crate::dialogue::{Act, Reason, Tier, Who, Why};
 use crate::tools::{self, Use};
 
 pub use fold::{Folder, fold};
 pub use pii::Pii;
 pub use save::{SaveError, json_path, save, wav_path};
+pub use wrap_up::wrap_up;
 
 /// The name that records give a value without data (`low_confidence`); `other` for one that has data.
 pub fn name_of(value: &impl Serialize) -> String {
@@ -71,6 +75,9 @@ pub struct CallRecord {
     /// How content the caller was, if it said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rating: Option<RatingRecord>,
+    /// What it was about and what people still have to do; [`None`] while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wrap_up: Option<WrapUp>,
     /// Tools that were used, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<ToolRecord>,

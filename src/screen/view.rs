@@ -152,7 +152,7 @@ impl View {
             self.mind.summarize(&Facts {
                 history: &history,
                 used: &used,
-                reason: handoff.reason,
+                reason: Some(handoff.reason),
                 caller: kept.caller.number.as_deref(),
             })
         });

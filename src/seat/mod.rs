@@ -107,6 +107,8 @@ pub struct About {
 pub enum Wish {
     /// A person is wanted.
     Enter(Need),
+    /// More is known of what the caller needs: it keeps its place among those who need as much.
+    Change(Need),
     /// No longer: the caller has gone or changed its mind, or the bridge is over. Frees what the call holds.
     Leave,
     /// This seat of the offer answered: the others of it are free again.

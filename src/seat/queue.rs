@@ -208,6 +208,7 @@ impl Queue {
     pub fn wish(&mut self, now: Time, call: &str, wish: Wish) {
         match wish {
             Wish::Enter(need) => self.enter(now, call, need),
+            Wish::Change(need) => self.change(call, need),
             Wish::Leave => self.leave(now, call),
             Wish::Answered { attempt, seat } => self.answered(now, call, attempt, &seat),
             Wish::Failed { attempt, seat, outcome } => self.failed(now, call, attempt, &seat, outcome),
@@ -292,6 +293,13 @@ impl Queue {
             told: None,
         };
         self.callers.insert(call, caller);
+    }
+
+    /// Whoever has been given a seat already goes on with that one.
+    fn change(&mut self, call: &str, need: Need) {
+        if let Some(caller) = self.callers.get_mut(call).filter(|c| matches!(c.phase, Phase::Waiting)) {
+            caller.need = need;
+        }
     }
 
     fn leave(&mut self, now: Time, call: &str) {

@@ -82,6 +82,28 @@ fn danger_comes_before_anger_before_patience() {
 }
 
 #[test]
+fn who_turns_out_to_be_worth_more_is_sooner_but_not_before_danger_and_keeps_its_place_among_equals() {
+    let mut queue = queue(&["a"]);
+    enter(&mut queue, at(0), "talking");
+    for call in ["first", "second", "gold"] {
+        enter(&mut queue, at(1), call);
+    }
+    queue.wish(at(2), "angry", Wish::Enter(need(Urgency::Upset)));
+    let gold = Need { value: 2, ..need(Urgency::Normal) };
+    queue.wish(at(3), "gold", Wish::Change(gold.clone()));
+    queue.wish(at(3), "first", Wish::Change(need(Urgency::Normal)));
+    // It has a seat already.
+    queue.wish(at(3), "talking", Wish::Change(gold));
+    let order = ["talking", "angry", "gold", "first", "second"];
+    for (n, call) in order.into_iter().enumerate() {
+        let offered: Vec<String> =
+            news(&mut queue).into_iter().filter(|told| told.contains("offer")).collect();
+        assert_eq!(offered, [format!("{call}: offer {} a", n + 1)]);
+        queue.wish(at(10 * (n as u64 + 1)), call, Wish::Leave);
+    }
+}
+
+#[test]
 fn the_seat_that_has_been_idle_longest_is_called() {
     let mut queue = queue(&["a", "b"]);
     enter(&mut queue, at(0), "one");

@@ -4,6 +4,7 @@ mod host;
 mod outbound;
 mod registrar;
 mod reminders;
+mod work_orders;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -131,6 +132,8 @@ impl Server {
         };
         let _shift = AbortOnDropHandle::new(tokio::spawn(self.shared.shift().run()));
         let _reminders = AbortOnDropHandle::new(tokio::spawn(reminders::run(host.clone())));
+        let orders = work_orders::run(self.shared.database.clone(), self.shared.services.tools.clone());
+        let _orders = AbortOnDropHandle::new(tokio::spawn(orders));
         let _errands = AbortOnDropHandle::new(tokio::spawn(outbound::run(host.clone(), calls.clone())));
         loop {
             let call = tokio::select! {

@@ -8,6 +8,7 @@ mod hooks;
 mod messages;
 pub mod outbound;
 mod seats;
+mod work_orders;
 mod writer;
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -33,6 +34,7 @@ use crate::services::telephone_number;
 pub use error::Error;
 pub use hooks::{Hook, HookState, MOST_WAITING, Outbox, now_ms};
 pub use messages::Message;
+pub use work_orders::{State as WorkOrderState, WorkOrder};
 pub use writer::{Lost, StoreHandle};
 
 /// When a caller is called back whose call died with the process.
@@ -45,6 +47,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "hooks", include_str!("../../migrations/sqlite/0003_hooks.sql")),
     (4, "registrations", include_str!("../../migrations/sqlite/0004_registrations.sql")),
     (5, "messages", include_str!("../../migrations/sqlite/0005_messages.sql")),
+    (6, "work orders", include_str!("../../migrations/sqlite/0006_work_orders.sql")),
 ];
 
 /// The database. Cheap to clone.
@@ -510,6 +513,8 @@ async fn finish_call(
         .execute(&mut *connection)
         .await?;
     }
+    let now = jiff::Timestamp::try_from(clock::wall()).unwrap_or_default();
+    work_orders::keep(connection, record, now).await?;
     outbox.ended(connection, record).await
 }
 

@@ -49,7 +49,7 @@ impl Words {
         Self(environment)
     }
 
-    pub(super) fn check_expression(&self, source: &str) -> Result<(), Error> {
+    pub(in crate::dialogue) fn check_expression(&self, source: &str) -> Result<(), Error> {
         self.0.compile_expression(source).map(drop)
     }
 
@@ -58,7 +58,7 @@ impl Words {
     }
 
     /// The value of an expression; null if it has none.
-    pub(super) fn value(
+    pub(in crate::dialogue) fn value(
         &self,
         source: &str,
         context: &serde_json::Value,
@@ -72,7 +72,11 @@ impl Words {
     }
 
     /// Whether an expression holds.
-    pub(super) fn holds(&self, source: &str, context: &serde_json::Value) -> Result<bool, Error> {
+    pub(in crate::dialogue) fn holds(
+        &self,
+        source: &str,
+        context: &serde_json::Value,
+    ) -> Result<bool, Error> {
         Ok(self.0.compile_expression(source)?.eval(Serde(context))?.is_true())
     }
 
