@@ -30,7 +30,9 @@ test-rust: setup-test
 # What needs other programs is ignored where only `cargo test` is run.
 test-peers: setup-test
 	$(CARGO) nextest run --workspace --locked --profile $(PROFILE) --run-ignored only -E 'binary(phones) or binary(exchange)'
-	tests/peers/run
+	test -x target/peers/bin/python || python3 -m venv target/peers
+	target/peers/bin/pip install --quiet websockets==15.0.1
+	target/peers/bin/python tests/peers/run
 
 # The recipe of the embedded recogniser, as far as it can be tested without torch.
 test-recipe: setup-test

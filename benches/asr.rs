@@ -31,6 +31,7 @@ fn hear(whisper: &Whisper, audio: &Arc<[i16]>, purpose: Purpose) -> Transcript {
         purpose,
         deadline: Time::ZERO,
         language: "zh",
+        also: None,
         earlier: None,
         reply: Box::new(move |result| reply.send(result).expect("the bench waits")),
     });

@@ -92,6 +92,7 @@ fn utterance(whisper: &dyn Recognizer, audio: &Arc<[i16]>, clock: Clock, measure
             purpose,
             deadline: begun + Duration::from_millis(if purpose == Purpose::Final { 150 } else { 300 }),
             language: "zh",
+            also: None,
             earlier: None,
             reply: Box::new(move |result| {
                 let dropped = result == Err(Error::Dropped);

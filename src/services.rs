@@ -3,6 +3,7 @@
 mod engines;
 mod settings;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -142,6 +143,7 @@ impl Pools {
             seats: Arc::new(floor.clone()),
             callbacks: Arc::new(Unstored),
             language: config.asr.language,
+            other_language: None,
             voices: Voices::default(),
         };
         let pools = Self { services, settings, floor, tenant, voice: config.tts.voice.clone() };
@@ -153,6 +155,9 @@ impl Pools {
     pub fn in_language(mut self, language: &'static str) -> Self {
         let lang = if language == "en" { Lang::En } else { Lang::Zh };
         self.services.language = language;
+        let spoken =
+            |code: &&str| *code != language && self.tenant.config.languages.iter().any(|own| own == code);
+        self.services.other_language = ["zh", "en"].into_iter().find(spoken);
         let voice = |language: &str| {
             self.voice
                 .clone()
@@ -296,6 +301,7 @@ fn call_info(tenant: &str, door: &str, from: &str, to: &str) -> CallInfo {
         to: to.into(),
         door: door.into(),
         started: jiff::Timestamp::try_from(crate::clock::wall()).map(|t| t.to_string()).unwrap_or_default(),
+        variables: BTreeMap::new(),
     }
 }
 

@@ -28,6 +28,10 @@ const NO_SPEECH: f32 = 0.5;
 /// Below this plain confidence the words are the decoder's invention: on 200 telephone utterances at 10 and 20 dB no right one came
 /// below 0.3, and no wrong one below 0.12.
 const INVENTED: f32 = 0.1;
+/// A final that is believed less than this is listened to in the other language, too.
+const SURE: f32 = 0.6;
+/// By so much the other language must be believed more.
+const CLEARLY: f32 = 0.15;
 
 /// What is wrong with a model whose logits are no numbers.
 const LOST: &str =
@@ -240,7 +244,37 @@ impl Decoder {
 
 impl Decode for Decoder {
     fn decode(&mut self, heard: &Heard, abort: &AtomicBool) -> Result<Transcript, Error> {
-        let Heard { audio, language, earlier, purpose } = heard;
+        let first = self.decode_in(heard.language, heard, heard.earlier.as_deref(), abort)?;
+        // Noise is no language: to listen to it once more would only find more words that nobody has said.
+        let doubtful = first.confidence < SURE && first.no_speech < NO_SPEECH;
+        let Some(also) = heard.also.filter(|_| heard.purpose == Purpose::Final && doubtful) else {
+            return Ok(first);
+        };
+        // Partials were heard in the first language: they say nothing of this one.
+        match self.decode_in(also, heard, None, abort) {
+            Ok(other) if other.confidence >= first.confidence + CLEARLY => Ok(other),
+            // What went wrong with a second opinion is no reason to lose the first.
+            _ => Ok(first),
+        }
+    }
+
+    fn recover(&mut self) -> Result<(), Error> {
+        let state = self.model.context.create_state();
+        self.state = state.map_err(|e| Error::Engine(format!("no new state: {e}")))?;
+        Ok(())
+    }
+}
+
+impl Decoder {
+    /// Decodes an utterance as one of this language.
+    fn decode_in(
+        &mut self,
+        language: &'static str,
+        heard: &Heard,
+        earlier: Option<&str>,
+        abort: &AtomicBool,
+    ) -> Result<Transcript, Error> {
+        let Heard { audio, purpose, .. } = heard;
         if audio.len() < SHORTEST {
             return Err(Error::TooShort(audio.len()));
         }
@@ -270,7 +304,7 @@ impl Decode for Decoder {
         let text = text.trim().to_owned();
         let voiced = times::voiced(audio);
         let mut evidence = Evidence::new(&tokens, &steps, no_speech, times::seconds(&voiced), looped);
-        evidence.agreement = earlier.as_deref().map(|partial| agreement(partial, &text));
+        evidence.agreement = earlier.map(|partial| agreement(partial, &text));
         let (confidence, floor) = match &self.model.calibration {
             Some(calibration) => (calibration.judge(&evidence), calibration.floor),
             None => (evidence.plain(), INVENTED),
@@ -289,12 +323,6 @@ impl Decode for Decoder {
             evidence: Some(evidence),
             ..Transcript::default()
         })
-    }
-
-    fn recover(&mut self) -> Result<(), Error> {
-        let state = self.model.context.create_state();
-        self.state = state.map_err(|e| Error::Engine(format!("no new state: {e}")))?;
-        Ok(())
     }
 }
 

@@ -41,6 +41,9 @@ pub struct Job {
     pub deadline: Time,
     /// Language by ISO 639-1 code (`zh`, `en`).
     pub language: &'static str,
+    /// Another language that the caller may speak: a final that is doubtful in the first is heard in this one, too, and the one that
+    /// is believed more counts.
+    pub also: Option<&'static str>,
     /// Words of the last partial of the same stretch, if there was one: a final that contradicts it deserves less trust.
     pub earlier: Option<String>,
     /// Called once with the outcome, from a worker thread, or from within [`Recognizer::submit`] when the job is not taken.

@@ -18,6 +18,7 @@ pub(super) struct Heard {
     pub(super) audio: Arc<[i16]>,
     pub(super) purpose: Purpose,
     pub(super) language: &'static str,
+    pub(super) also: Option<&'static str>,
     pub(super) earlier: Option<String>,
 }
 
@@ -121,8 +122,8 @@ struct Waiting {
 impl Queue {
     /// Takes a job in. Returns what must be refused for it, to be told outside of the lock.
     fn add(&mut self, job: Job) -> Option<(Reply, Error)> {
-        let Job { audio, purpose, deadline, language, earlier, reply } = job;
-        let heard = Heard { audio, purpose, language, earlier };
+        let Job { audio, purpose, deadline, language, also, earlier, reply } = job;
+        let heard = Heard { audio, purpose, language, also, earlier };
         let job = Waiting { heard, reply: Reply(Some(reply)) };
         if self.closed {
             return Some((job.reply, stopped()));
@@ -295,6 +296,7 @@ mod tests {
                 purpose,
                 deadline: Time::from_start(Duration::from_millis(deadline_ms)),
                 language: "zh",
+                also: None,
                 earlier: None,
                 reply: Box::new(move |result| reply.send((name, result)).unwrap()),
             });
@@ -422,6 +424,7 @@ mod tests {
             purpose: Purpose::Final,
             deadline: Time::ZERO,
             language: "zh",
+            also: None,
             earlier: None,
             reply: Box::new(|_| panic!("a careless receiver")),
         });

@@ -301,14 +301,13 @@ impl Call {
         let Some(handoff) = &mut self.handoff else { return };
         match &mut handoff.phase {
             Phase::Accepted { attempt, .. } if caller_told => {
-                let (attempt, reason) = (*attempt, handoff.reason);
+                let attempt = *attempt;
                 self.stage = Stage::Bridged { attempt };
                 self.handoff = None;
                 self.ending.transferred = true;
                 self.event(EventKind::Bridged);
                 if self.settings.join_directly {
-                    let about = self.about(reason);
-                    self.command(Command::JoinDirectly { attempt, about });
+                    self.command(Command::JoinDirectly { attempt });
                 }
             }
             Phase::Referring { attempt, target, asked: asked @ false } if caller_told => {

@@ -232,8 +232,6 @@ pub enum Command {
     JoinDirectly {
         /// Comes back with the news.
         attempt: u32,
-        /// What goes with it.
-        about: About,
     },
     /// Cancel or hang up the seats that were dialled.
     HangUpSeat,

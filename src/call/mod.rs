@@ -48,7 +48,7 @@ mod waiting;
 #[cfg(test)]
 mod walk_tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use self::asking::Asking;
@@ -427,6 +427,14 @@ impl Call {
         self.event(EventKind::Ended { disposition });
         self.command(Command::HangUp);
         self.stage = Stage::Over;
+    }
+
+    /// What the caller's side has told of the call beside its number: flows and minds find it as the fact `call`.
+    pub fn tell(&mut self, variables: &BTreeMap<String, String>) {
+        if !variables.is_empty() {
+            let told = variables.iter().map(|(name, value)| (name.clone(), value.as_str().into()));
+            self.memory.facts.insert("call".into(), serde_json::Value::Object(told.collect()));
+        }
     }
 
     /// The calling number, if there is one; of a call that we placed, the number that was called.

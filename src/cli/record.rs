@@ -395,6 +395,7 @@ mod tests {
             to: "4001".into(),
             door: "sip".into(),
             started: "2026-01-02T03:04:05Z".into(),
+            ..CallInfo::default()
         };
         store.begin_call(&info).await.unwrap();
         store.append_events(&info.id, &events).await.unwrap();

@@ -27,6 +27,13 @@ impl Args {
                 tracing::info!(%addr, ?transport, "listening for SIP");
             }
         }
+        let (websockets, audiosockets) = server.media_addrs();
+        if let Some(addr) = websockets {
+            tracing::info!(%addr, "listening for media streams by WebSocket");
+        }
+        if let Some(addr) = audiosockets {
+            tracing::info!(%addr, "listening for AudioSocket");
+        }
         let _reloading = server.certificates().map(|own| AbortOnDropHandle::new(tokio::spawn(reload(own))));
         let shutdown = CancellationToken::new();
         if self.check {

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use figment::Figment;
 use figment::providers::Serialized;
+use ipnet::IpNet;
 use nightline_sip::{DigestAlgorithm, SrtpPolicy, TlsConfig};
 use secrecy::SecretString;
 
@@ -61,10 +62,44 @@ pub struct Config {
     pub store: PathBuf,
     /// Health, calls and the pages of seats over HTTP.
     pub http: Http,
+    /// Exchanges that we register at.
+    pub registrations: Vec<Registration>,
+    /// Media streams of platforms.
+    pub media: Media,
     /// Other systems that are told what happens in calls.
     pub webhooks: Vec<Webhook>,
     /// Logging.
     pub log: Log,
+}
+
+/// An exchange that we register at.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// The exchange, as a SIP URI.
+    pub registrar: String,
+    /// Our address there, as a SIP URI with a user.
+    pub aor: String,
+    /// The account.
+    pub user: String,
+    /// The realm that its password is for; any if [`None`].
+    pub realm: Option<String>,
+    /// The password; none if the exchange asks for none.
+    pub password: Option<SecretString>,
+    /// For how long we ask to be known.
+    pub expires: Duration,
+}
+
+/// Media streams of platforms: WebSockets and AudioSockets.
+#[derive(Clone, Debug, Default)]
+pub struct Media {
+    /// Where WebSockets come in, and what each has to bring.
+    pub websocket: Option<(SocketAddr, SecretString)>,
+    /// Where AudioSockets come in, and from where.
+    pub audiosocket: Option<(SocketAddr, Vec<IpNet>)>,
+    /// Calls of both at one time.
+    pub max_streams: usize,
+    /// Beginnings of URLs that we may connect to.
+    pub connect: Vec<String>,
 }
 
 /// The systems behind the hotline.
@@ -94,6 +129,10 @@ pub struct Sip {
     pub listen: Vec<Listen>,
     /// Address that peers outside see, if this machine is behind NAT.
     pub external_ip: Option<IpAddr>,
+    /// Where callers may come from; from everywhere if empty.
+    pub allow: Vec<IpNet>,
+    /// Whose `P-Asserted-Identity` is believed.
+    pub trusted: Vec<IpNet>,
     /// `User-Agent` and `Server`.
     pub user_agent: String,
     /// Calls at one time, 1..=10000.

@@ -32,6 +32,12 @@ impl SipUri {
         &self.0
     }
 
+    /// The user; empty if it names none.
+    pub fn user(&self) -> &str {
+        let rest = self.0.strip_prefix("sip:").unwrap_or(&self.0);
+        rest.split([';', '?']).next().and_then(|rest| rest.rsplit_once('@')).map_or("", |(user, _)| user)
+    }
+
     /// Host and port; the port is 5060 unless written.
     pub fn host_port(&self) -> (&str, u16) {
         let (host, port) = split_host(&self.0).unwrap_or((&self.0, None));
@@ -143,6 +149,8 @@ impl Check<'_> {
                         format!("\"{text}\" is not an IP address: write for example \"203.0.113.7\"")
                     })
                 }),
+                allow: self.networks("sip.allow", &raw.sip.allow),
+                trusted: self.networks("sip.trusted", &raw.sip.trusted),
                 user_agent: self.line("sip.user_agent", &raw.sip.user_agent),
                 max_calls,
                 session_expires: self.seconds(
@@ -177,6 +185,8 @@ impl Check<'_> {
             record: Record { folder: self.path("record.folder", &raw.record.folder), wav: raw.record.wav },
             store: self.path("store.path", &raw.store.path),
             http: self.http(raw),
+            registrations: self.registrations(raw),
+            media: self.media(raw),
             webhooks: self.webhooks(raw),
             log: self.log(raw),
         }

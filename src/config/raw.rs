@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use people::{Outbound, Seat, Seats, Webhook};
+pub use people::{Outbound, Registration, Seat, Seats, Webhook};
 pub use values::{Millis, Secret, Secs};
 
 /// The whole file.
@@ -18,6 +18,8 @@ pub use values::{Millis, Secret, Secs};
 pub struct Raw {
     /// The SIP edge.
     pub sip: Sip,
+    /// Exchanges that we register at.
+    pub registration: Vec<Registration>,
     /// The media edge.
     pub rtp: Rtp,
     /// The recogniser.
@@ -42,6 +44,8 @@ pub struct Raw {
     pub store: Store,
     /// Health and calls over HTTP.
     pub http: Http,
+    /// Media streams of platforms.
+    pub media: Media,
     /// Other systems that are told what happens in calls.
     pub webhook: Vec<Webhook>,
     /// Logging.
@@ -56,6 +60,10 @@ pub struct Sip {
     pub listen: Vec<String>,
     /// Address that peers outside see, if this machine is behind NAT.
     pub external_ip: Option<String>,
+    /// Addresses and networks that callers may come from; all if empty.
+    pub allow: Vec<String>,
+    /// Those among them whose `P-Asserted-Identity` is believed.
+    pub trusted: Vec<String>,
     /// `User-Agent` and `Server`.
     pub user_agent: String,
     /// Calls at one time; the next is refused with 486.
@@ -244,6 +252,26 @@ pub struct Http {
     pub secret_file: Option<PathBuf>,
 }
 
+/// `[media]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Media {
+    /// `ADDRESS:PORT` for WebSockets of platforms (`/media/twilio` …); none if absent.
+    pub listen: Option<String>,
+    /// What every WebSocket has to bring.
+    pub token: Option<Secret>,
+    /// File that holds the token.
+    pub token_file: Option<PathBuf>,
+    /// `ADDRESS:PORT` for Asterisk's AudioSocket; none if absent.
+    pub audiosocket: Option<String>,
+    /// Addresses and networks that AudioSockets may come from: they bring no token.
+    pub audiosocket_from: Vec<String>,
+    /// Calls of both at one time.
+    pub max_streams: u32,
+    /// Beginnings of the WebSocket URLs that we may be asked to connect to (`POST /media/connect`).
+    pub connect: Vec<String>,
+}
+
 /// `[log]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
@@ -259,6 +287,8 @@ impl Default for Sip {
         Self {
             listen: vec!["udp:0.0.0.0:5060".into(), "tcp:0.0.0.0:5060".into()],
             external_ip: None,
+            allow: Vec::new(),
+            trusted: Vec::new(),
             user_agent: "Nightline".into(),
             max_calls: 200,
             session_expires_s: Secs(1800),
@@ -357,6 +387,20 @@ impl Default for Store {
     }
 }
 
+impl Default for Media {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            token: None,
+            token_file: None,
+            audiosocket: None,
+            audiosocket_from: vec!["127.0.0.1".into(), "::1".into()],
+            max_streams: 100,
+            connect: Vec::new(),
+        }
+    }
+}
+
 impl Default for Log {
     fn default() -> Self {
         Self { level: "info".into(), format: "text".into() }
@@ -370,6 +414,17 @@ impl Raw {
         let text = || Some(String::from("text"));
         let secret = || Some(Secret("key".into()));
         raw.sip.external_ip = text();
+        raw.sip.allow = vec!["text".into()];
+        raw.sip.trusted = vec!["text".into()];
+        raw.registration = vec![Registration {
+            registrar: text(),
+            aor: text(),
+            user: text(),
+            realm: text(),
+            password: secret(),
+            password_file: Some("file".into()),
+            ..Registration::default()
+        }];
         for file in [
             &mut raw.sip.tls_certificate,
             &mut raw.sip.tls_key,
@@ -412,6 +467,11 @@ impl Raw {
         }];
         raw.seats.from = text();
         raw.outbound.route = text();
+        raw.media.listen = text();
+        raw.media.token = secret();
+        raw.media.token_file = Some("file".into());
+        raw.media.audiosocket = text();
+        raw.media.connect = vec!["text".into()];
         raw.http.listen = text();
         raw.http.public_url = text();
         raw.http.secret = secret();

@@ -428,3 +428,49 @@ fn the_pages_of_calls_have_a_base_and_a_secret() {
         "`http.public_url` in nightline.toml line 2: it is set, but `http.listen` is not: set that too, or remove this",
     );
 }
+
+#[test]
+fn media_streams_need_a_token_and_addresses_that_are_some() {
+    let good = load(
+        "[media]\nlisten = \"127.0.0.1:0\"\ntoken = \"0123456789abcdef\"\naudiosocket = \"127.0.0.1:0\"\n\
+         audiosocket_from = [\"10.0.0.7\", \"fd00::/8\"]\nconnect = [\"ws://10.0.0.7:8088/media/\"]\n",
+        &[],
+    )
+    .unwrap();
+    let media = good.config.media;
+    assert!(media.websocket.is_some());
+    let (_, from) = media.audiosocket.unwrap();
+    let inside = |ip: &str| from.iter().any(|net| net.contains(&ip.parse::<IpAddr>().unwrap()));
+    assert!(inside("10.0.0.7") && inside("fd00::1") && !inside("10.0.0.8"));
+    for (text, says) in [
+        ("listen = \"127.0.0.1:0\"", "`media.listen` needs it"),
+        ("listen = \"127.0.0.1:0\"\ntoken = \"short\"", "too short"),
+        ("audiosocket_from = [\"pbx\"]", "no address and no network"),
+        ("connect = [\"http://10.0.0.7/\"]", "no beginning of a WebSocket URL"),
+        ("connect = [\"ws://10.0.0.7\"]\nmax_streams = 0", "media.max_streams"),
+    ] {
+        let error = load(&format!("[media]\n{text}\n"), &[]).err().unwrap_or_else(|| panic!("taken: {text}"));
+        assert!(error.contains(says), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_registration_names_an_exchange_and_who_we_are_there() {
+    let text = "[[registration]]\nregistrar = \"sip:pbx.example;transport=tcp\"\naor = \"sip:400@pbx.example\"\npassword = \"x\"\n";
+    let config = load(text, &[]).unwrap().config;
+    let at = &config.registrations[0];
+    assert_eq!((at.user.as_str(), at.realm.as_deref(), at.expires), ("400", None, Duration::from_secs(300)));
+    for (text, says) in [
+        ("aor = \"sip:400@pbx\"", "registrar"),
+        ("registrar = \"sip:pbx\"\naor = \"sip:pbx\"", "names no user"),
+        ("registrar = \"pbx\"\naor = \"sip:400@pbx\"", "not a SIP URI"),
+        ("registrar = \"sip:pbx\"\naor = \"sip:400@pbx\"\nexpires_s = 5", "registration.0.expires_s"),
+    ] {
+        let error = load(&format!("[[registration]]\n{text}\n"), &[])
+            .err()
+            .unwrap_or_else(|| panic!("taken: {text}"));
+        assert!(error.contains(says), "{text}: {error}");
+    }
+    let error = load("[sip]\nallow = [\"everybody\"]\n", &[]).err().unwrap();
+    assert!(error.contains("sip.allow.0") && error.contains("no network"), "{error}");
+}

@@ -74,14 +74,15 @@ pub async fn run<L: Leg>(
                 }
                 (Command::Refer { attempt, target, about }, _) => {
                     referred = attempt;
-                    let carried = context::short(session.id(), &about);
-                    if let Err(error) = caller.refer(&target.uri, &carried) {
+                    let (carried, told) =
+                        (context::short(session.id()), context::headers(session.id(), &about, None));
+                    if let Err(error) = caller.refer(&target.uri, &carried, &told) {
                         commands.extend(session.handle(clock.now(), not_referred(attempt, error)));
                     }
                 }
-                (Command::JoinDirectly { attempt, about }, _) => {
+                (Command::JoinDirectly { attempt }, _) => {
                     referred = attempt;
-                    let carried = context::short(session.id(), &about);
+                    let carried = context::short(session.id());
                     let there =
                         seat.as_mut().and_then(Seat::leg).ok_or_else(|| "the seat is gone".to_owned());
                     if let Err(error) = there.and_then(|seat| caller.refer_replacing(seat, &carried)) {

@@ -37,6 +37,8 @@ pub struct Services {
     pub callbacks: Arc<dyn Callbacks>,
     /// ISO 639-1 code of the callers' language.
     pub language: &'static str,
+    /// Another that the tenant speaks, and callers may.
+    pub other_language: Option<&'static str>,
     /// Voices by the names of their folders.
     pub voices: Voices,
 }
@@ -191,6 +193,7 @@ impl Session {
                 purpose,
                 deadline,
                 language: self.services.language,
+                also: self.services.other_language,
                 earlier,
                 reply: Box::new(move |result| send(Input::Transcript { id, purpose, result })),
             }),

@@ -137,6 +137,7 @@ fn info() -> CallInfo {
         to: "4001".into(),
         door: "sip".into(),
         started: "2026-01-02T03:04:05Z".into(),
+        ..CallInfo::default()
     }
 }
 

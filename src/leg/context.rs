@@ -33,11 +33,12 @@ pub fn headers(call: &str, about: &About, screen: Option<&str>) -> Vec<(String, 
     told.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
-/// The two that matter, for a call that the caller's exchange makes: they travel inside of a URI, where there is little room.
-pub fn short(call: &str, about: &About) -> Vec<(String, String)> {
-    let mut headers = headers(call, about, None);
-    headers.retain(|(name, _)| [uui::HEADER, "X-Nightline-Call"].contains(&name.as_str()));
-    headers
+/// The name of the call alone, for a call that the caller's exchange makes: it travels inside of a URI, for which some telephones
+/// have 255 characters. The rest goes with the REFER itself.
+pub fn short(call: &str) -> Vec<(String, String)> {
+    let uui = Uui::new(serde_json::json!({ "call": call }).to_string(), PURPOSE).to_value();
+    let told = [(uui::HEADER, uui.ok()), ("X-Nightline-Call", Some(call.to_owned()))];
+    told.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ pub mod context;
 pub mod desk;
 pub mod seat;
 pub mod sip;
+pub mod stream;
 
 use self::sip::SipLeg;
 use crate::call::event::HandoffOutcome;
@@ -22,8 +23,14 @@ pub trait Leg: Send {
     fn event(&mut self) -> impl Future<Output = LegEvent> + Send;
     /// Presses a key towards the party, if its line takes keys.
     fn press(&mut self, digit: char);
-    /// Asks the party's exchange to call `target` instead of us, with these headers; [`LegEvent::Referred`] tells what came of it.
-    fn refer(&mut self, _target: &str, _carried: &[(String, String)]) -> Result<(), String> {
+    /// Asks the party's exchange to call `target` instead of us; [`LegEvent::Referred`] tells what came of it. The call that it makes
+    /// shall bring `carried` along; `told` is for the exchange.
+    fn refer(
+        &mut self,
+        _target: &str,
+        _carried: &[(String, String)],
+        _told: &[(String, String)],
+    ) -> Result<(), String> {
         Err("this door cannot transfer a call".into())
     }
     /// Asks it to take our place in the call with `seat`.

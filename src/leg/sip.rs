@@ -237,8 +237,13 @@ impl Leg for SipLeg {
         }
     }
 
-    fn refer(&mut self, target: &str, carried: &[(String, String)]) -> Result<(), String> {
-        self.session.refer_carrying(target, carried, &[]).map_err(|error| error.to_string())
+    fn refer(
+        &mut self,
+        target: &str,
+        carried: &[(String, String)],
+        told: &[(String, String)],
+    ) -> Result<(), String> {
+        self.session.refer_carrying(target, carried, told).map_err(|error| error.to_string())
     }
 
     fn refer_replacing(&mut self, seat: &SipLeg, carried: &[(String, String)]) -> Result<(), String> {

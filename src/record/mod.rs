@@ -7,6 +7,8 @@ mod save;
 pub mod wav;
 mod wrap_up;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::asr::Engine;
@@ -44,6 +46,9 @@ pub struct CallInfo {
     pub door: String,
     /// RFC 3339 wall-clock time of the answer.
     pub started: String,
+    /// What else the caller's side has told of the call (`x_plate`, `user_to_user`, `diversion` …).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, String>,
 }
 
 /// The record of one call, folded from its events.

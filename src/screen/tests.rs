@@ -119,6 +119,7 @@ fn info() -> CallInfo {
         to: "sip:400@here".into(),
         door: "sip".into(),
         started: "2026-11-22T03:00:00Z".into(),
+        ..CallInfo::default()
     }
 }
 

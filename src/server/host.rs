@@ -7,15 +7,17 @@ use std::time::Duration;
 use nightline_sip::{Endpoint, IncomingCall, Transport};
 use tokio_util::sync::CancellationToken;
 
-use super::MakeTap;
+use super::{MakeTap, trunk};
 use crate::call::errand::Errand;
 use crate::call::{Call, Input};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::driver::Session;
 use crate::driver::live::{self, Surroundings};
-use crate::leg::sip::{Error, Line, SipLeg};
-use crate::record::{CallInfo, CallRecord};
+use crate::leg::Leg;
+use crate::leg::sip::{Error, Line};
+use crate::leg::stream::StreamLeg;
+use crate::record::{CallInfo, CallRecord, Tap};
 use crate::services::{self, Shared};
 
 /// A call rings so long before it is answered: time for a caller who thinks better of it, too short to be heard as a ring.
@@ -41,7 +43,9 @@ impl Host {
         }
         let clock = Clock::start();
         let line = self.line(clock, self.config.seats.ring_timeout);
-        let info = self.shared.info("sip", &incoming.from().uri, &incoming.to().uri);
+        let from = trunk::caller(&self.config.sip, &incoming);
+        let mut info = self.shared.info("sip", &from, &incoming.to().uri);
+        info.variables = trunk::variables(incoming.headers());
         let caller = services::telephone_number(&info.from);
         let leg = line.answer(incoming).await?;
         tracing::info!(call = %info.id, "call answered");
@@ -51,7 +55,8 @@ impl Host {
         if let Some(earlier) = earlier {
             call.recall(earlier);
         }
-        self.converse(leg, line, call, info).await;
+        call.tell(&info.variables);
+        self.converse(leg, line, call, info, Vec::new()).await;
         Ok(())
     }
 
@@ -70,7 +75,7 @@ impl Host {
         let settings = self.shared.settings.clone();
         let call = Call::placed(settings, services::voice_activity(), number.to_owned(), errand, clock.now());
         let line = self.line(clock, self.config.seats.ring_timeout);
-        Ok(self.converse(leg, line, call, info).await)
+        Ok(self.converse(leg, line, call, info, Vec::new()).await)
     }
 
     fn line(&self, clock: Clock, ring_timeout: Duration) -> Line {
@@ -95,9 +100,35 @@ impl Host {
         }
     }
 
-    async fn converse(&self, leg: SipLeg, line: Line, call: Call, info: CallInfo) -> CallRecord {
+    /// Runs a call whose audio comes by a stream of its own to its end.
+    pub(super) async fn take_stream(&self, leg: StreamLeg, info: CallInfo) {
+        let clock = Clock::start();
+        let line = self.line(clock, self.config.seats.ring_timeout);
+        let caller = services::telephone_number(&info.from);
+        leg.name(&info.id);
+        tracing::info!(call = %info.id, door = %info.door, "call answered");
+        let earlier = caller.as_deref().and_then(|caller| self.shared.chat.earlier(caller));
+        let settings = self.shared.settings.clone();
+        let mut call = Call::new(settings, services::voice_activity(), caller, clock.now());
+        if let Some(earlier) = earlier {
+            call.recall(earlier);
+        }
+        call.tell(&info.variables);
+        let tap = leg.tap();
+        self.converse(leg, line, call, info, vec![Box::new(tap)]).await;
+    }
+
+    async fn converse<L: Leg>(
+        &self,
+        leg: L,
+        line: Line,
+        call: Call,
+        info: CallInfo,
+        more_taps: Vec<Box<dyn Tap>>,
+    ) -> CallRecord {
         let (shared, clock) = (&self.shared, line.clock);
         let mut taps = shared.begin(&info);
+        taps.extend(more_taps);
         taps.extend(self.watch.as_ref().map(|make| make(&info)));
         let (mut session, inbox) = Session::new(call, shared.services.clone(), &info, taps);
         let news = session.inbox();

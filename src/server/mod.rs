@@ -4,6 +4,8 @@ mod host;
 mod outbound;
 mod registrar;
 mod reminders;
+mod streams;
+mod trunk;
 mod work_orders;
 
 use std::net::SocketAddr;
@@ -11,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nightline_sip::{
-    Account, Endpoint, EndpointConfig, IncomingCalls, RegistrarConfig, Secret, TlsConfig, Transport,
+    Account, Credentials, Endpoint, EndpointConfig, IncomingCalls, RegistrarConfig, Secret, TlsConfig,
+    Transport,
 };
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
@@ -24,6 +27,7 @@ use crate::record::{CallInfo, Tap};
 use crate::services::{self, Pools, Shared};
 
 use self::host::Host;
+use self::streams::{Door, Listeners};
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +38,16 @@ pub enum Error {
     /// The HTTP port.
     #[error("cannot listen for HTTP on {addr}: {source}; choose another `http.listen`, or none")]
     Http {
+        /// Where.
+        addr: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A port for media streams.
+    #[error(
+        "cannot listen for media streams on {addr}: {source}; choose another `media.listen` or `media.audiosocket`, or none"
+    )]
+    Media {
         /// Where.
         addr: SocketAddr,
         /// What the system said.
@@ -54,6 +68,7 @@ pub struct Server {
     endpoint: Endpoint,
     incoming: IncomingCalls,
     http: Option<TcpListener>,
+    streams: Listeners,
     watch: Option<MakeTap>,
 }
 
@@ -88,7 +103,9 @@ impl Server {
             Some(addr) => Some(TcpListener::bind(addr).await.map_err(|source| Error::Http { addr, source })?),
             None => None,
         };
-        Ok(Self { config, shared, endpoint, incoming, http, watch })
+        let streams =
+            Listeners::bind(&config.media).await.map_err(|(addr, source)| Error::Media { addr, source })?;
+        Ok(Self { config, shared, endpoint, incoming, http, streams, watch })
     }
 
     /// Where it listens.
@@ -99,6 +116,11 @@ impl Server {
     /// Where it serves HTTP, if it does.
     pub fn http_addr(&self) -> Option<SocketAddr> {
         self.http.as_ref()?.local_addr().ok()
+    }
+
+    /// Where WebSockets with media come in, and AudioSockets.
+    pub fn media_addrs(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        self.streams.addrs()
     }
 
     /// Reads certificates anew when it is called; calls and connections go on. [`None`] without any.
@@ -122,6 +144,7 @@ impl Server {
             watch: self.watch.clone(),
             shutdown: shutdown.clone(),
         };
+        self.streams.serve(&Door::new(host.clone(), calls.clone()));
         let _registrar = if self.config.seats.accounts.is_empty() {
             None
         } else {
@@ -131,6 +154,14 @@ impl Server {
             Some(AbortOnDropHandle::new(tokio::spawn(registrar::run(endpoint, store, floor))))
         };
         let _shift = AbortOnDropHandle::new(tokio::spawn(self.shared.shift().run()));
+        let _registered: Vec<AbortOnDropHandle<()>> = self
+            .config
+            .registrations
+            .iter()
+            .map(|at| {
+                AbortOnDropHandle::new(tokio::spawn(trunk::register(self.endpoint.clone(), at.clone())))
+            })
+            .collect();
         let _reminders = AbortOnDropHandle::new(tokio::spawn(reminders::run(host.clone())));
         let orders = work_orders::run(self.shared.database.clone(), self.shared.services.tools.clone());
         let _orders = AbortOnDropHandle::new(tokio::spawn(orders));
@@ -141,6 +172,12 @@ impl Server {
                 () = shutdown.cancelled() => None,
             };
             let Some(call) = call else { break };
+            let from = call.remote_addr();
+            if !trunk::may_call(&self.config.sip, from.ip()) {
+                tracing::warn!(%from, "a caller is refused: the address is not in `sip.allow`");
+                calls.spawn(call.reject(403, "Forbidden"));
+                continue;
+            }
             let host = host.clone();
             calls.spawn(async move {
                 if let Err(error) = host.take(call).await {
@@ -208,6 +245,14 @@ fn endpoint_config(config: &Config) -> EndpointConfig {
         tls: config.sip.tls.clone(),
         srtp: config.sip.srtp,
         srtp_over_plain_sip: config.sip.srtp_over_plain_sip,
+        credentials: config
+            .registrations
+            .iter()
+            .filter_map(|at| {
+                let secret = Secret::Password(at.password.as_ref()?.expose_secret().to_owned());
+                Some(Credentials { realm: at.realm.clone(), user: at.user.clone(), secret })
+            })
+            .collect(),
         accounts: config
             .seats
             .accounts

@@ -574,6 +574,7 @@ fn info(row: &SqliteRow) -> Result<CallInfo, sqlx::Error> {
         to: row.try_get("called")?,
         door: row.try_get("door")?,
         started: row.try_get("started")?,
+        variables: std::collections::BTreeMap::new(),
     })
 }
 

@@ -13,6 +13,7 @@ fn info(id: &str) -> CallInfo {
         to: "4001".into(),
         door: "sip".into(),
         started: format!("2026-01-02T03:04:05.{:03}Z", id.bytes().map(u32::from).sum::<u32>() % 1000),
+        ..CallInfo::default()
     }
 }
 

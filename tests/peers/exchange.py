@@ -17,8 +17,8 @@ class Kamailio:
         self.port = net.free_ports()[0]
         text = PROFILE.read_text("utf-8")
         for name, port in (("KAMAILIO", self.port), ("NIGHTLINE", nightline)):
-            default = next(line for line in text.splitlines() if line.startswith(f'#!subst "/{name}/'))
-            text = text.replace(default, f'#!subst "/{name}/127.0.0.1:{port}/"')
+            default = next(line for line in text.splitlines() if line.startswith(f'#!substdef "!{name}!'))
+            text = text.replace(default, f'#!substdef "!{name}!127.0.0.1:{port}!g"')
         config = folder / "kamailio.cfg"
         config.write_text(text, "utf-8")
         # Debian puts it where not every user's path leads.

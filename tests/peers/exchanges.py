@@ -82,6 +82,26 @@ def a_caller_whose_seat_is_not_there_stays_with_us_through_kamailio(stage):
     assert record["handoff"]["failed"], record["handoff"]
 
 
+def a_nightline_that_registers_is_called_by_the_exchange(stage):
+    port = net.free_ports()[0]
+    exchange = stage.keep(Kamailio(stage.folder / "kamailio", port))
+    registration = f'[[registration]]\nregistrar = "sip:127.0.0.1:{exchange.port}"\naor = "{exchange.uri("400")}"\n'
+    server, phone = stage.server(port=port, extra=registration), stage.baresip()
+    net.wait_for("the registration", lambda: "registered" in server.text(), 10)
+    phone.do("dial", exchange.uri("400"))
+    ask_and_be_answered(server, phone, phone.established())
+    phone.do("hangup")
+    asked_and_answered(server.record())
+
+
+def callers_from_elsewhere_are_refused(stage):
+    server, phone = stage.server(sip_extra='allow = ["10.0.0.0/8"]\n'), stage.baresip()
+    phone.do("dial", server.uri())
+    net.wait_for("the refusal", lambda: "403 Forbidden" in phone.text(), 10)
+    assert server.answers(), "the server does not answer any more"
+    assert not server.calls(), "a call was taken"
+
+
 ALL = [
     thing
     for name, thing in list(globals().items())

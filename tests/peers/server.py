@@ -28,6 +28,7 @@ path = "{folder}/nightline.db"
 
 [record]
 folder = "{folder}/recordings"
+{record_extra}
 
 [log]
 level = "{level}"
@@ -50,7 +51,7 @@ Content-Length: 0\r
 class Server:
     """Runs from creation to `stop`. `port` is its SIP port on UDP and TCP."""
 
-    def __init__(self, binary, folder, seats=(), calls=16, level="info", env=None, extra="", plain_seats=True, rtp_timeout=30, sip_extra="", tls=None, port=None):
+    def __init__(self, binary, folder, seats=(), calls=16, level="info", env=None, extra="", plain_seats=True, rtp_timeout=30, sip_extra="", tls=None, port=None, record_extra=""):
         folder.mkdir(parents=True, exist_ok=True)
         self.binary, self.folder = binary, folder
         self.port = port or net.free_ports()[0]
@@ -63,6 +64,7 @@ class Server:
             CONFIG.format(
                 listen=", ".join(f'"{listen}"' for listen in listens),
                 sip_extra=sip_extra,
+                record_extra=record_extra,
                 rtp=rtp[0],
                 rtp_end=rtp[-1],
                 plain_seats=f"[seats]\ntargets = [{targets}]\nring_timeout_s = {RING_TIMEOUT}" if plain_seats else "",

@@ -147,8 +147,9 @@ def the_seat_hears_who_calls_and_why(stage):
     heard = recognised(server, stage.folder / "summary", seat_hears)
     # Digits are read one by one and recognised as words: what is left is what a seat must not need to ask.
     han = lambda text: "".join(c for c in text if "一" <= c <= "鿿")
-    likeness = SequenceMatcher(None, han(summary), han(heard), autojunk=False).ratio()
-    assert likeness >= 0.6, f"the seat heard “{heard}” of “{summary}” ({likeness:.2f})"
+    same = SequenceMatcher(None, han(summary), han(heard), autojunk=False).get_matching_blocks()
+    share = sum(block.size for block in same) / len(han(summary))
+    assert share >= 0.6, f"the seat heard “{heard}” of “{summary}” ({share:.0%})"
     assert "首" in summary, f"the summary does not tell what was asked: {summary}"
 
 

@@ -91,6 +91,11 @@ impl IncomingCall {
         self.incoming.headers.get(name)
     }
 
+    /// All headers of the INVITE, in order, by the names that they came with.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.incoming.headers.iter()
+    }
+
     /// What the caller's side tells us in `User-to-User`; what of it cannot be read is left out.
     pub fn user_to_user(&self) -> Vec<Uui> {
         self.incoming.headers.list(uui::HEADER).filter_map(|value| Uui::parse(value).ok()).collect()

@@ -252,6 +252,7 @@ fn ask(
         purpose,
         deadline: Time::NEVER,
         language: language.code(),
+        also: None,
         earlier,
         reply: Box::new(move |result| drop(reply.send(result))),
     });

@@ -75,6 +75,7 @@ fn submit_as(purpose: Purpose, whisper: &Whisper, audio: Vec<i16>, language: &'s
         purpose,
         deadline: Time::ZERO,
         language,
+        also: None,
         earlier: None,
         reply: Box::new(move |result| reply.send(result).unwrap()),
     });
@@ -169,6 +170,7 @@ fn a_partial_that_the_final_contradicts_counts_against_it() {
             purpose: Purpose::Final,
             deadline: Time::ZERO,
             language: "zh",
+            also: None,
             earlier: Some(earlier.into()),
             reply: Box::new(move |result| reply.send(result).unwrap()),
         });

@@ -1,16 +1,19 @@
-//! `[asr]`, `[llm]`, `[tools]`, `[http]` and `[[webhook]]`: what other programs do for us, and who is told.
+//! `[asr]`, `[llm]`, `[tools]`, `[http]`, `[media]`, `[[registration]]` and `[[webhook]]`: what other programs do for us, and who is told.
 
 use std::collections::{BTreeSet, HashSet};
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::str::FromStr as _;
 
+use ipnet::IpNet;
 use secrecy::ExposeSecret as _;
 
-use super::{Check, socket_addr, some_text, url, websocket_url};
+use super::{Check, SipUri, socket_addr, some_text, url, websocket_url};
 use crate::asr::Engine;
 use crate::asr::remote::{self, Mode, Protocol};
 use crate::config::raw::Raw;
-use crate::config::{Asr, Http, Llm, Model, Tools, ToolsPlace};
+use crate::config::{Asr, Http, Llm, Media, Model, Registration, Tools, ToolsPlace};
 use crate::hook::{EVENTS, Webhook};
 
 /// A shorter secret can be guessed from one page's key.
@@ -46,6 +49,98 @@ impl Check<'_> {
             public_url: self.optional("http.public_url", http.public_url.as_deref(), page_url),
             secret,
         }
+    }
+
+    pub(super) fn media(&mut self, raw: &Raw) -> Media {
+        let media = &raw.media;
+        let token = self.secret("media.token", media.token.as_ref(), media.token_file.as_deref());
+        let listen = self.optional("media.listen", media.listen.as_deref(), socket_addr);
+        if token.as_ref().is_some_and(|token| token.expose_secret().len() < SHORTEST_SECRET) {
+            let key = if media.token.is_some() { "media.token" } else { "media.token_file" };
+            self.note(
+                key,
+                format!("it is too short, take {SHORTEST_SECRET} characters or more: `openssl rand -hex 32`"),
+            );
+        }
+        let websocket = match (listen, token) {
+            (Some(listen), Some(token)) => Some((listen, token)),
+            (Some(_), None) if media.token.is_none() && media.token_file.is_none() => {
+                self.note(
+                    "media.token",
+                    "it is missing, and `media.listen` needs it: `openssl rand -hex 32`".into(),
+                );
+                None
+            }
+            _ => None,
+        };
+        let from = self.networks("media.audiosocket_from", &media.audiosocket_from);
+        let mut connect = Vec::new();
+        for (i, text) in media.connect.iter().enumerate() {
+            let whole = reqwest::Url::parse(text).ok().filter(|url| {
+                matches!(url.scheme(), "ws" | "wss") && url.has_host() && url.path().ends_with('/')
+            });
+            match whole {
+                Some(url) => connect.push(url.to_string()),
+                None => self.note(
+                    &format!("media.connect.{i}"),
+                    format!("\"{text}\" is no beginning of a WebSocket URL with a slash at its end: write for example \"ws://10.0.0.7:8088/media/\""),
+                ),
+            }
+        }
+        let audiosocket = self.optional("media.audiosocket", media.audiosocket.as_deref(), socket_addr);
+        Media {
+            websocket,
+            audiosocket: audiosocket.map(|listen| (listen, from)),
+            max_streams: self.number("media.max_streams", media.max_streams, 1..=10_000) as usize,
+            connect,
+        }
+    }
+
+    /// Addresses and networks of the list `key`.
+    pub(super) fn networks(&mut self, key: &str, texts: &[String]) -> Vec<IpNet> {
+        let mut networks = Vec::new();
+        for (i, text) in texts.iter().enumerate() {
+            match text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
+                Ok(network) => networks.push(network),
+                Err(_) => self.note(
+                    &format!("{key}.{i}"),
+                    format!(
+                        "\"{text}\" is no address and no network: write for example \"10.0.0.7\" or \"10.0.0.0/24\""
+                    ),
+                ),
+            }
+        }
+        networks
+    }
+
+    pub(super) fn registrations(&mut self, raw: &Raw) -> Vec<Registration> {
+        let mut registrations = Vec::new();
+        for (i, raw) in raw.registration.iter().enumerate() {
+            let key = |name: &str| format!("registration.{i}.{name}");
+            let uri = |text: &str| SipUri::from_str(text).map(|uri| uri.to_string());
+            let registrar = self.needed(&key("registrar"), raw.registrar.as_deref(), "registration", uri);
+            let mut account = String::new();
+            let aor = self.needed(&key("aor"), raw.aor.as_deref(), "registration", |text| {
+                let uri = SipUri::from_str(text)?;
+                uri.user().clone_into(&mut account);
+                if account.is_empty() {
+                    return Err(format!("\"{text}\" names no user: write `sip:400@pbx.example`"));
+                }
+                Ok(uri.to_string())
+            });
+            let password = self.secret(&key("password"), raw.password.as_ref(), raw.password_file.as_deref());
+            let user = raw.user.clone().unwrap_or(account);
+            let expires = self.seconds(&key("expires_s"), raw.expires_s, 60..=86_400);
+            registrations.push(Registration {
+                registrar,
+                aor,
+                user,
+                realm: raw.realm.clone(),
+                password,
+                expires,
+            });
+        }
+        registrations
     }
 
     pub(super) fn webhooks(&mut self, raw: &Raw) -> Vec<Webhook> {

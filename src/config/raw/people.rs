@@ -1,4 +1,4 @@
-//! Tables of those whom we call and of those whom we tell: seats, customers, webhooks.
+//! Tables of those whom we call and of those whom we tell: exchanges, seats, customers, webhooks.
 
 use std::path::PathBuf;
 
@@ -79,6 +79,40 @@ pub struct Outbound {
     pub ring_timeout_s: Secs,
     /// Place the reminders that the back office keeps (`tools.url`, its /reminders).
     pub reminders: bool,
+}
+
+/// `[[registration]]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Registration {
+    /// The exchange: `sip:pbx.example;transport=tcp`.
+    pub registrar: Option<String>,
+    /// Our address there: `sip:400@pbx.example`.
+    pub aor: Option<String>,
+    /// The account; the user of `aor` if absent.
+    pub user: Option<String>,
+    /// The realm that the password is for; whichever the exchange asks for if absent.
+    pub realm: Option<String>,
+    /// The password.
+    pub password: Option<Secret>,
+    /// File that holds the password.
+    pub password_file: Option<PathBuf>,
+    /// For how long we ask to be known there; it is refreshed before.
+    pub expires_s: Secs,
+}
+
+impl Default for Registration {
+    fn default() -> Self {
+        Self {
+            registrar: None,
+            aor: None,
+            user: None,
+            realm: None,
+            password: None,
+            password_file: None,
+            expires_s: Secs(300),
+        }
+    }
 }
 
 /// `[[webhook]]`

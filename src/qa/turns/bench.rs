@@ -263,6 +263,7 @@ pub(crate) fn recognize(
         purpose: request.purpose,
         deadline: request.deadline,
         language,
+        also: None,
         earlier: request.earlier,
         reply: Box::new(move |result| drop(reply.send(result))),
     });

@@ -55,6 +55,7 @@ pub fn submit(to: &dyn Recognizer, audio: &[i16], purpose: Purpose) -> Answer {
         purpose,
         deadline: Time::ZERO,
         language: "zh",
+        also: None,
         earlier: None,
         reply: Box::new(move |result| drop(reply.send(result))),
     });
@@ -126,6 +127,7 @@ async fn a_job_is_answered_even_if_its_runtime_ends() {
             purpose: Purpose::Final,
             deadline: Time::ZERO,
             language: "zh",
+            also: None,
             earlier: None,
             reply: Box::new(move |result| drop(reply.send(result))),
         });
