@@ -246,7 +246,7 @@ impl Decode for Decoder {
     fn decode(&mut self, heard: &Heard, abort: &AtomicBool) -> Result<Transcript, Error> {
         let first = self.decode_in(heard.language, heard, heard.earlier.as_deref(), abort)?;
         // Noise is no language: to listen to it once more would only find more words that nobody has said.
-        let doubtful = first.confidence < SURE && first.no_speech < NO_SPEECH;
+        let doubtful = !first.text.is_empty() && first.confidence < SURE && first.no_speech < NO_SPEECH;
         let Some(also) = heard.also.filter(|_| heard.purpose == Purpose::Final && doubtful) else {
             return Ok(first);
         };

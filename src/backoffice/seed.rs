@@ -23,10 +23,15 @@ pub(super) async fn fill(pool: &SqlitePool, clock: Clock) -> Result<(), sqlx::Er
         .fetch_one(&mut *transaction)
         .await?
         .try_get(0)?;
-    if rows > 0 {
-        return Ok(());
-    }
     let network: Network = read(NETWORK)?;
+    if rows > 0 {
+        // Older than the teams for matters.
+        let none = "SELECT count(*) FROM topic_teams";
+        if sqlx::query(none).fetch_one(&mut *transaction).await?.try_get::<i64, _>(0)? == 0 {
+            network.give_topics(&mut transaction).await?;
+        }
+        return transaction.commit().await;
+    }
     let catalogue: Catalogue = read(CATALOGUE)?;
     let people: People = read(CUSTOMERS)?;
     network.fill(&mut transaction).await?;
@@ -194,7 +199,7 @@ impl Network {
                 .execute(&mut *db)
                 .await?;
         }
-        for Team { kind, team, hours: [normal, high, urgent], topic } in &self.team {
+        for Team { kind, team, hours: [normal, high, urgent], .. } in &self.team {
             sqlx::query("INSERT INTO teams (kind, team, normal, high, urgent) VALUES (?, ?, ?, ?, ?)")
                 .bind(kind)
                 .bind(team)
@@ -203,12 +208,19 @@ impl Network {
                 .bind(urgent)
                 .execute(&mut *db)
                 .await?;
+        }
+        self.give_topics(db).await
+    }
+
+    /// Which teams have matters of their own; of teams that are there.
+    async fn give_topics(&self, db: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        for Team { kind, topic, .. } in &self.team {
             for (own, topic) in topic.iter().flat_map(|own| own.topics.iter().map(move |topic| (own, topic)))
             {
-                sqlx::query("INSERT INTO topic_teams (topic, kind, team) VALUES (?, ?, ?)")
+                sqlx::query("INSERT OR IGNORE INTO topic_teams (topic, kind, team) SELECT ?, kind, ? FROM teams WHERE kind = ?")
                     .bind(topic)
-                    .bind(kind)
                     .bind(&own.team)
+                    .bind(kind)
                     .execute(&mut *db)
                     .await?;
             }

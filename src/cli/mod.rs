@@ -175,9 +175,12 @@ impl Cli {
                     command.run(&store, &mut io::stdout().lock(), &mut io::stderr().lock()).await
                 })
             }),
-            Command::WorkOrders(command) => {
-                with_store(file, async |store: &Store| command.run(store, &mut io::stdout().lock()).await)
-            }
+            Command::WorkOrders(command) => with_config(file, |config| {
+                block_on(async {
+                    let store = Store::amend(&config.store).await?;
+                    command.run(&store, &mut io::stdout().lock(), &mut io::stderr().lock()).await
+                })
+            }),
             Command::Callbacks(command) => {
                 with_store(file, async |store: &Store| command.run(store, &mut io::stdout().lock()).await)
             }

@@ -1,4 +1,4 @@
-//! `nightline callbacks list`, `nightline messages list|done` and `nightline work-orders list`: what callers are owed.
+//! `nightline callbacks list`, `nightline messages list|save|done` and `nightline work-orders list|retry`: what callers are owed.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -52,21 +52,36 @@ pub enum MessagesCommand {
 /// Subcommands of `nightline work-orders`.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum WorkOrdersCommand {
-    /// Work orders that the tenant's systems have not taken yet, oldest call first.
+    /// Work orders that the tenant's systems do not have, also refused ones with the reason, oldest call first.
     List {
-        /// Also those that were taken, with their answer.
+        /// Also those that they have, with their answer.
         #[arg(long)]
         all: bool,
         /// As a JSON array.
         #[arg(long)]
         json: bool,
     },
+    /// Hand over once more what was refused.
+    Retry {
+        /// The id of the call.
+        call: String,
+    },
 }
 
 impl WorkOrdersCommand {
-    /// Runs on `store` ([`Store::read`]). Gives the exit code.
-    pub async fn run(&self, store: &Store, out: &mut dyn Write) -> anyhow::Result<u8> {
-        let Self::List { all, json } = self;
+    /// Runs on `store` ([`Store::amend`]). Gives the exit code.
+    pub async fn run(&self, store: &Store, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<u8> {
+        let (all, json) = match self {
+            Self::List { all, json } => (all, json),
+            Self::Retry { call } if store.retry_work_order(call).await? => return Ok(0),
+            Self::Retry { call } => {
+                writeln!(
+                    err,
+                    "error: the call {call} has no refused work order: `nightline work-orders list` shows what there is"
+                )?;
+                return Ok(exit::NO_INPUT);
+            }
+        };
         let orders = store.work_orders(*all).await?;
         if *json {
             print_json(&orders, out)?;

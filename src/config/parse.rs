@@ -35,7 +35,10 @@ impl SipUri {
     /// The user; empty if it names none.
     pub fn user(&self) -> &str {
         let rest = self.0.strip_prefix("sip:").unwrap_or(&self.0);
-        rest.split([';', '?']).next().and_then(|rest| rest.rsplit_once('@')).map_or("", |(user, _)| user)
+        rest.split([';', '?'])
+            .next()
+            .and_then(|rest| rest.rsplit_once('@'))
+            .map_or("", |(user, _)| user.split(':').next().unwrap_or(user))
     }
 
     /// Host and port; the port is 5060 unless written.

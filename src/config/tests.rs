@@ -100,8 +100,8 @@ fn an_unknown_key_names_the_nearest_one() {
     );
     wrong(
         "qqqqqqqqqqq = 1\n",
-        "unknown key `qqqqqqqqqqq` in nightline.toml line 1: known here: `asr`, `http`, `llm`, `log`, `outbound`, `record`, \
-         `rtp`, `seats`, `sip`, `store`, `tenant`, `tools`, `tts`, `turns`, `webhook`",
+        "unknown key `qqqqqqqqqqq` in nightline.toml line 1: known here: `asr`, `http`, `llm`, `log`, `media`, \
+         `outbound`, `record`, `registration`, `rtp`, `seats`, `sip`, `store`, `tenant`, `tools`, `tts`, `turns`, `webhook`",
     );
 }
 

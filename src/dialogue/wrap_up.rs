@@ -78,7 +78,16 @@ impl WorkOrders {
             }
             words.check_expression(source).map_err(|error| format!("`{source}`: {error}"))?;
         }
+        let required = tool.parameters.pointer("/required").and_then(Value::as_array);
+        let required: Vec<&str> = required.into_iter().flatten().filter_map(Value::as_str).collect();
         for rule in &self.rule {
+            let given = |name: &str| self.with.contains_key(name) || rule.with.contains_key(name);
+            if let Some(missing) = required.iter().find(|name| !given(name)) {
+                return Err(format!(
+                    "`{}` needs `{missing}`, which the rule `{}` does not give",
+                    self.tool, rule.when
+                ));
+            }
             words.check_expression(&rule.when).map_err(|error| format!("`{}`: {error}", rule.when))?;
         }
         Ok(())
@@ -181,6 +190,7 @@ fn made_of(tenant: &Tenant, past: &Past<'_>) -> Map<String, Value> {
         "lang": "zh",
         "caller": caller,
         "problem": problem(false).or_else(|| problem(true)),
+        "danger": said.iter().any(|heard| heard.danger(tenant).is_some()),
         "upset": said.iter().any(|heard| heard.upset(tenant).is_some()),
         "complained": said.iter().any(|heard| heard.complains(tenant).is_some()),
         "unanswered": last.unwrap_or(false),

@@ -135,7 +135,8 @@ impl Told {
             "callback": record.callback,
             "messages": record.messages.len(),
             "rating": record.rating,
-            "wrap_up": record.wrap_up,
+            "topic": record.wrap_up.as_ref().and_then(|wrap_up| wrap_up.topic.as_deref()),
+            "work_order": record.wrap_up.as_ref().and_then(|wrap_up| wrap_up.order.as_ref()).map(|order| &order.tool),
             "tools": tools,
             "turns": record.turns.len(),
             "barge_ins": record.barge_ins,
@@ -159,7 +160,8 @@ impl Told {
             "id": id,
             "event": event,
             "at": at.map(|at| format!("{at:.3}")),
-            "call": info,
+            // What headers told is in the record.
+            "call": CallInfo { variables: std::collections::BTreeMap::new(), ..info.clone() },
             "data": data,
         });
         Self { id, event, body }

@@ -1,5 +1,7 @@
 //! A piece of a call's recording as a file of its own: what one side said, between two moments.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Who of the two channels of a recording.
@@ -63,18 +65,26 @@ pub fn excerpt(
         return Err(Error::Short { path: source.to_owned(), seconds: (holds / rate) as u32 });
     }
     wav.seek(began as u32).map_err(|e| unread(e.to_string()))?;
-    // Nothing that is there is written over.
-    let file = std::fs::File::create_new(target).map_err(|e| unwritten(e.to_string()))?;
+    // Nothing that is there is written over, and like a recording it is for its owner alone.
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(target);
+    let file = file.map_err(|e| unwritten(e.to_string()))?;
     let mono = hound::WavSpec { channels: 1, ..spec };
-    let out = std::io::BufWriter::new(file);
-    let mut out = hound::WavWriter::new(out, mono).map_err(|e| unwritten(e.to_string()))?;
     let skip = usize::from(channel == Channel::Bot);
     let length = ended.min(holds).saturating_sub(began);
-    for sample in wav.samples::<i16>().skip(skip).step_by(2).take(length as usize) {
-        let sample = sample.map_err(|e| unread(e.to_string()))?;
-        out.write_sample(sample).map_err(|e| unwritten(e.to_string()))?;
+    let copy = || {
+        let out = std::io::BufWriter::new(file);
+        let mut out = hound::WavWriter::new(out, mono).map_err(|e| unwritten(e.to_string()))?;
+        for sample in wav.samples::<i16>().skip(skip).step_by(2).take(length as usize) {
+            let sample = sample.map_err(|e| unread(e.to_string()))?;
+            out.write_sample(sample).map_err(|e| unwritten(e.to_string()))?;
+        }
+        out.finalize().map_err(|e| unwritten(e.to_string()))
+    };
+    if let Err(error) = copy() {
+        // Half an excerpt would be in the way of the next try.
+        let _ = std::fs::remove_file(target);
+        return Err(error);
     }
-    out.finalize().map_err(|e| unwritten(e.to_string()))?;
     Ok(length * 1000 / rate)
 }
 

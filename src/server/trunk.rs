@@ -9,7 +9,7 @@ use nightline_sip::{Endpoint, IncomingCall, Register, RegistrationState};
 use crate::config::{Registration, Sip};
 
 /// Headers that are kept beside those that begin with `X-`, as they are named in the record.
-const KEPT: [&str; 4] = ["user-to-user", "diversion", "history-info", "p-asserted-identity"];
+const KEPT: [&str; 3] = ["user-to-user", "diversion", "history-info"];
 /// Most variables of a call; an exchange that sends more sends nonsense.
 const MOST: usize = 32;
 /// Characters that are kept of each.

@@ -52,13 +52,16 @@ async fn hand_over(store: &Store, tools: &dyn Tools, now: jiff::Timestamp) -> Re
                 store.settle_work_order(&call_id, false, &answer.to_string()).await?;
             }
             Outcome::Invalid(problem) => {
-                tracing::error!(call = %call_id, problem, "a work order does not fit its tool: correct [work_orders] in tenant.toml");
+                // What does not fit may be somebody's words: `nightline work-orders list` shows it.
+                tracing::error!(call = %call_id, "a work order does not fit its tool: correct [work_orders] in tenant.toml");
                 store.settle_work_order(&call_id, false, &problem).await?;
             }
             Outcome::Failed(why) => {
                 tracing::warn!(call = %call_id, why, attempts, "a work order is handed over later");
                 let pause = AGAIN.saturating_mul(1 << attempts.min(16)).min(LONGEST);
-                store.delay_work_order(&call_id, now + pause, &why).await?;
+                // Others before it may have taken their time.
+                let later = jiff::Timestamp::try_from(crate::clock::wall()).unwrap_or(now).max(now);
+                store.delay_work_order(&call_id, later + pause, &why).await?;
             }
         }
     }
@@ -154,9 +157,17 @@ mod tests {
         store.finish_call(&record("call-2", odd)).await.unwrap();
         store.finish_call(&record("call-3", json!({ "kind": "gossip", "summary": "x" }))).await.unwrap();
         hand_over(&store, &tools(&url), at(20)).await.unwrap();
-        assert_eq!(store.work_orders(false).await.unwrap(), []);
+        assert_eq!(
+            store.due_work_orders(at(3600)).await.unwrap(),
+            [],
+            "they are not handed over again by themselves"
+        );
+        assert_eq!(store.work_orders(false).await.unwrap().len(), 2, "somebody has to look");
         let states: Vec<WorkOrderState> =
             store.work_orders(true).await.unwrap().iter().map(|order| order.state).collect();
         assert_eq!(states, [WorkOrderState::Done, WorkOrderState::Failed, WorkOrderState::Failed]);
+        assert!(store.retry_work_order("call-2").await.unwrap());
+        assert!(!store.retry_work_order("call-2").await.unwrap(), "it waits already");
+        assert_eq!(store.due_work_orders(at(3600)).await.unwrap().len(), 1);
     }
 }

@@ -48,11 +48,11 @@ pub struct WorkOrder {
 }
 
 impl Store {
-    /// Work orders, oldest call first: those still to be handed over, or all.
+    /// Work orders, oldest call first: those that are not with the systems yet, also refused ones, or all.
     pub async fn work_orders(&self, all: bool) -> Result<Vec<WorkOrder>, Error> {
         let rows = sqlx::query(
             "SELECT work_orders.*, calls.caller FROM work_orders JOIN calls ON calls.id = call_id \
-             WHERE ? OR work_orders.state = 'open' ORDER BY calls.started, call_id",
+             WHERE ? OR work_orders.state != 'done' ORDER BY calls.started, call_id",
         )
         .bind(all)
         .fetch_all(&self.pool)
@@ -60,11 +60,23 @@ impl Store {
         self.all_of(rows, work_order)
     }
 
-    /// Those whose time has come at `now`.
+    /// One that was refused is handed over once more. False if there is no such one.
+    pub async fn retry_work_order(&self, call_id: &str) -> Result<bool, Error> {
+        sqlx::query(
+            "UPDATE work_orders SET state = 'open', attempts = 0 WHERE call_id = ? AND state = 'failed'",
+        )
+        .bind(call_id)
+        .execute(&self.pool)
+        .await
+        .map(|done| done.rows_affected() == 1)
+        .map_err(|e| self.error(e))
+    }
+
+    /// The first of those whose time has come at `now`.
     pub async fn due_work_orders(&self, now: jiff::Timestamp) -> Result<Vec<WorkOrder>, Error> {
         let rows = sqlx::query(
             "SELECT work_orders.*, calls.caller FROM work_orders JOIN calls ON calls.id = call_id \
-             WHERE work_orders.state = 'open' AND due <= ? ORDER BY due, call_id",
+             WHERE work_orders.state = 'open' AND due <= ? ORDER BY due, call_id LIMIT 20",
         )
         .bind(now.to_string())
         .fetch_all(&self.pool)

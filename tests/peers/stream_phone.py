@@ -217,11 +217,11 @@ class AudioSocket:
 
 
 class StreamPhone:
-    """Calls when it is made; what it hears grows in a WAV. `token` goes into the header, or into the address if `in_query`."""
+    """Calls when it is made; what it hears grows in a WAV. `token` goes into the header, or into the path if `in_path`."""
 
-    def __init__(self, folder, dialect, port, token=None, number="13812345678", in_query=False):
+    def __init__(self, folder, dialect, port, token=None, number="13812345678", in_path=False):
         folder.mkdir(parents=True)
-        self.dialect, self.port, self.token, self.number, self.in_query = dialect, port, token, number, in_query
+        self.dialect, self.port, self.token, self.number, self.in_path = dialect, port, token, number, in_path
         self.path = folder / "heard.wav"
         self.cleared, self.over, self.error, self.told = 0, False, None, ""
         self._to_say, self._keys, self._stopping = bytearray(), [], False
@@ -260,11 +260,10 @@ class StreamPhone:
         from websockets.asyncio.client import connect
 
         first = self.dialect.begin(self.number)
-        query = dict(getattr(self.dialect, "query", {}))
-        if self.in_query:
-            query["token"] = self.token
-        address = f"ws://127.0.0.1:{self.port}/media/{self.dialect.path}?" + "&".join(f"{k}={v}" for k, v in query.items())
-        headers = {} if self.in_query or not self.token else {"Authorization": f"Bearer {self.token}"}
+        query = "&".join(f"{name}={value}" for name, value in getattr(self.dialect, "query", {}).items())
+        path = f"{self.dialect.path}/{self.token}" if self.in_path else self.dialect.path
+        address = f"ws://127.0.0.1:{self.port}/media/{path}" + (f"?{query}" if query else "")
+        headers = {} if self.in_path or not self.token else {"Authorization": f"Bearer {self.token}"}
         protocols = [self.dialect.subprotocol] if self.dialect.subprotocol else None
         async with connect(address, additional_headers=headers, subprotocols=protocols) as socket:
             for message in first:

@@ -77,7 +77,7 @@ def our_own_protocol_carries_a_whole_conversation(stage):
 
 
 def twilio_media_streams_carry_a_whole_conversation(stage):
-    whole_conversation(stage, stream_phone.Twilio(), "twilio", in_query=True)
+    whole_conversation(stage, stream_phone.Twilio(), "twilio", in_path=True)
 
 
 def asterisk_by_websocket_in_text_carries_a_whole_conversation(stage):
@@ -136,6 +136,8 @@ def bad_streams_are_refused_clearly_and_the_others_go_on(stage):
     # Tokens are not to be guessed.
     codes = [status_of(server, "/media/nightline", f"guess-{n}")[0] for n in range(12)]
     assert codes[0] == 401 and codes[-1] == 429, codes
+    # Who knows it is let in also from there.
+    assert status_of(server, "/media/nightline", TOKEN)[0] == 101
     hears.wait_for_turn()
     before = hears.now()
     phone.say(audio.utterance("demo", 2))

@@ -87,7 +87,19 @@ impl Check<'_> {
                 ),
             }
         }
+        if websocket.is_none() && !connect.is_empty() {
+            self.note(
+                "media.connect",
+                "it is set, but `media.listen` is not, where one would ask for it".into(),
+            );
+        }
         let audiosocket = self.optional("media.audiosocket", media.audiosocket.as_deref(), socket_addr);
+        if audiosocket.is_some() && from.is_empty() {
+            self.note(
+                "media.audiosocket_from",
+                "it is empty, so no AudioSocket could come: name addresses".into(),
+            );
+        }
         Media {
             websocket,
             audiosocket: audiosocket.map(|listen| (listen, from)),
@@ -115,6 +127,7 @@ impl Check<'_> {
 
     pub(super) fn registrations(&mut self, raw: &Raw) -> Vec<Registration> {
         let mut registrations = Vec::new();
+        let several = raw.registration.len() > 1;
         for (i, raw) in raw.registration.iter().enumerate() {
             let key = |name: &str| format!("registration.{i}.{name}");
             let uri = |text: &str| SipUri::from_str(text).map(|uri| uri.to_string());
@@ -129,6 +142,12 @@ impl Check<'_> {
                 Ok(uri.to_string())
             });
             let password = self.secret(&key("password"), raw.password.as_ref(), raw.password_file.as_deref());
+            if password.is_some() && raw.realm.is_none() && several {
+                self.note(
+                    &key("realm"),
+                    "it is missing: with several registrations each password must name the realm that it is for".into(),
+                );
+            }
             let user = raw.user.clone().unwrap_or(account);
             let expires = self.seconds(&key("expires_s"), raw.expires_s, 60..=86_400);
             registrations.push(Registration {

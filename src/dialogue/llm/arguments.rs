@@ -17,7 +17,9 @@ const PHONE: std::ops::RangeInclusive<usize> = 7..=15;
 /// ask about anybody. Gives the name of the argument that is not.
 pub(super) fn founded<'a>(arguments: &'a Map<String, Value>, ask: &Ask) -> Result<(), &'a str> {
     let mut sources = vec![ask.caller.clone().unwrap_or_default()];
-    sources.extend(ask.memory.facts.values().map(Value::to_string));
+    // What headers tell is anybody's word.
+    let facts = ask.memory.facts.iter().filter(|(name, _)| *name != "call");
+    sources.extend(facts.map(|(_, value)| value.to_string()));
     for used in &ask.used {
         if let Outcome::Done(answer) = &used.outcome {
             sources.push(answer.to_string());

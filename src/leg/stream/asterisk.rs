@@ -17,6 +17,7 @@ pub struct Asterisk {
     query: BTreeMap<String, String>,
     /// Its control messages are JSON.
     json: bool,
+    started: bool,
     decoder: Decoder,
     encoding: Encoding,
     marks: u32,
@@ -32,7 +33,14 @@ impl Asterisk {
     /// `query` are the parameters of the socket's address.
     pub fn new(query: &BTreeMap<String, String>) -> Self {
         let encoding = Encoding::Pcmu;
-        Self { query: query.clone(), json: false, decoder: Decoder::new(encoding), encoding, marks: 0 }
+        Self {
+            query: query.clone(),
+            json: false,
+            started: false,
+            decoder: Decoder::new(encoding),
+            encoding,
+            marks: 0,
+        }
     }
 
     fn read(&mut self, text: &str) -> Result<Control, Wrong> {
@@ -58,6 +66,9 @@ impl Asterisk {
     }
 
     fn start(&mut self, mut fields: BTreeMap<String, String>) -> Result<Told, Wrong> {
+        if std::mem::replace(&mut self.started, true) {
+            return Err(Wrong::new("a second MEDIA_START"));
+        }
         let format = fields.get("format").map_or("ulaw", String::as_str);
         self.encoding = Encoding::named(format)?;
         self.decoder = Decoder::new(self.encoding);

@@ -86,30 +86,28 @@ impl StreamLeg {
     }
 
     fn tell(&self, what: Say) {
-        if let Err(TrySendError::Full(what)) = self.says.try_send(what) {
-            tracing::warn!(?what, "a stream's far end reads too slowly to be told");
+        if let Err(TrySendError::Full(_)) = self.says.try_send(what) {
+            tracing::warn!("a stream's far end reads too slowly to be told everything");
         }
     }
 }
 
 impl Leg for StreamLeg {
     fn pull(&mut self, now: Time) -> Frame {
-        let waiting = self.heard.len();
-        if waiting > 0 {
-            self.last_heard = Some(now);
-        }
-        if self.filling && waiting < CUSHION {
+        if self.filling && self.heard.len() < CUSHION {
+            self.concealed += u64::from(self.last_heard.is_some());
             return Frame::SILENCE;
         }
         let mut next = self.heard.try_recv().ok();
+        if next.is_some() {
+            self.last_heard = Some(now);
+        }
         while self.heard.len() >= LATE && next.as_ref().is_some_and(is_quiet) {
             self.passed_over += 1;
             next = self.heard.try_recv().ok();
         }
-        let before = std::mem::replace(&mut self.filling, next.is_none());
-        if next.is_none() && !before {
-            self.concealed += 1;
-        }
+        self.filling = next.is_none();
+        self.concealed += u64::from(self.filling);
         next.unwrap_or_default()
     }
 

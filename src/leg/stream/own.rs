@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::pcm::Decoder;
 use super::{Dialect, Encoding, Message, Say, Started, Told, Wrong, key, object, variables};
-use crate::call::event::{EventKind, LegId};
+use crate::call::event::EventKind;
 use crate::record::name_of;
 
 /// The shape of every text message.
@@ -81,9 +81,6 @@ impl Own {
             EventKind::Bridged => json!({ "type": "transfer", "state": "joined" }),
             EventKind::HandoffEnded { outcome, .. } => {
                 json!({ "type": "transfer", "state": "ended", "outcome": name_of(outcome) })
-            }
-            EventKind::Dtmf { leg: LegId::Seat, digit } => {
-                json!({ "type": "dtmf", "digit": digit.to_string() })
             }
             EventKind::Ended { disposition } => {
                 json!({ "type": "ended", "disposition": name_of(disposition) })

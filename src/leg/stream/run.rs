@@ -152,6 +152,10 @@ impl<S: Socket> Running<S> {
             None => self.converse().await,
         };
         leave(&mut self.socket, &mut *self.dialect, &ended).await;
+        let refused = self.counts.refused.load(Ordering::Relaxed);
+        if refused > 0 {
+            tracing::warn!(ms = refused * 20, "a stream's far end did not take all audio");
+        }
         // A call that is over does not need to know.
         let _ = self.happen.try_send(LegEvent::Gone);
         ended

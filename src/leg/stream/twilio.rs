@@ -34,6 +34,9 @@ impl Twilio {
     }
 
     fn start(&mut self, message: &Map<String, Value>) -> Result<Told, Wrong> {
+        if !self.stream.is_empty() {
+            return Err(Wrong::new("a second `start`"));
+        }
         let start = message.get("start").and_then(Value::as_object);
         let start = start.ok_or_else(|| Wrong::new("`start` without its object"))?;
         let text = |name: &str| start.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();

@@ -1,16 +1,18 @@
 //! The door for media streams: WebSockets of platforms at `/media/PROTOCOL`, Asterisk's AudioSocket on TCP, and WebSockets that we open
 //! ourselves (`POST /media/connect`).
 //!
-//! A WebSocket brings a token (`Authorization: Bearer …`, the password of `Basic`, or `?token=`), an AudioSocket comes from an address that
-//! may. Who guesses tokens is not listened to for a while. Streams that have not said who they are are bounded in number and time,
-//! and so are calls.
+//! A WebSocket brings a token (`Authorization: Bearer …`, the password of `Basic`, `?token=`, or the last part of its path for platforms
+//! that can do neither), an AudioSocket comes from an address that may. Connections are bounded in number, and in time until they are
+//! streams; streams that have not said who they are, too, and so are calls.
+
+mod listener;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, Path, Query, State, WebSocketUpgrade};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State, WebSocketUpgrade};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -18,6 +20,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
 use hmac::{Hmac, Mac as _};
 use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -31,6 +34,7 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_util::task::TaskTracker;
 
+use self::listener::{Bounded, Peer};
 use super::host::Host;
 use super::trunk;
 use crate::clock::{Clock, Time};
@@ -45,7 +49,11 @@ const OPENING: usize = 64;
 const OPENING_FROM_ONE: usize = 16;
 /// Longest message of a WebSocket, bytes: four seconds of the widest audio fit several times.
 const LONGEST: usize = 1 << 18;
-/// Wrong tokens that an address may bring before it is not listened to.
+/// Longest request to connect somewhere, bytes.
+const LONGEST_REQUEST: usize = 8192;
+/// A connection must be a stream after this time.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Wrong tokens that an address may bring before it is told so no more.
 const GUESSES: u32 = 10;
 /// For so long.
 const LOCKED: Duration = Duration::from_secs(60);
@@ -80,11 +88,11 @@ impl Opening {
     fn enter(self: &Arc<Self>, from: IpAddr) -> Option<Opened> {
         let mut opening = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = opening.values().sum();
-        let own = opening.entry(from).or_default();
-        if all >= OPENING || *own >= OPENING_FROM_ONE {
+        let own = opening.get(&from).copied().unwrap_or_default();
+        if all >= OPENING || own >= OPENING_FROM_ONE {
             return None;
         }
-        *own += 1;
+        opening.insert(from, own + 1);
         Some(Opened { opening: self.clone(), from })
     }
 }
@@ -111,6 +119,8 @@ enum Refusal {
     Full,
     /// There is no such protocol.
     Protocol(String),
+    /// The request cannot be read.
+    Request(String),
     /// It is not allowed to connect there.
     Target(String),
     /// The far end did not answer.
@@ -138,6 +148,9 @@ impl IntoResponse for Refusal {
                     format!("there is no protocol `{name}`; known ones: {}", known.join(", ")),
                 )
             }
+            Self::Request(why) => {
+                (StatusCode::BAD_REQUEST, format!("the request is no JSON as it should be: {why}"))
+            }
             Self::Target(url) => {
                 (StatusCode::FORBIDDEN, format!("`{url}` does not begin with any of `media.connect`"))
             }
@@ -162,16 +175,19 @@ impl Door {
     /// Takes WebSockets on `listener` until the server stops.
     pub(super) async fn websockets(self, listener: TcpListener) {
         let shutdown = self.host.shutdown.clone().cancelled_owned();
+        let most = self.host.config.media.max_streams + OPENING;
+        let listener = Bounded::new(listener, most, PATIENCE);
         let router = Router::new()
-            .route("/media/connect", post(connect))
+            .route("/media/connect", post(connect).layer(DefaultBodyLimit::max(LONGEST_REQUEST)))
             .route(
                 "/media/media.schema.json",
                 get(async || ([(CONTENT_TYPE, "application/schema+json")], SCHEMA)),
             )
             .route("/media/asyncapi.yaml", get(async || ([(CONTENT_TYPE, "application/yaml")], ASYNCAPI)))
             .route("/media/{protocol}", get(open))
+            .route("/media/{protocol}/{token}", get(open))
             .with_state(self)
-            .into_make_service_with_connect_info::<SocketAddr>();
+            .into_make_service_with_connect_info::<Peer>();
         if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(shutdown).await {
             tracing::error!(%error, "WebSockets of media are not taken any more; calls go on");
         }
@@ -238,7 +254,7 @@ impl Door {
             Ok(both) => both,
             Err(error) => return tracing::error!(door, %error, "a stream cannot be converted"),
         };
-        let beside = self.calls.spawn(beside);
+        let beside = tokio::spawn(beside);
         self.host.take_stream(leg, info).await;
         match beside.await {
             Ok(ended) => tracing::info!(door, why = %ended, "a stream ended"),
@@ -247,24 +263,17 @@ impl Door {
         drop(place);
     }
 
-    /// Whether the request brings the token.
-    fn check(
-        &self,
-        from: IpAddr,
-        headers: &HeaderMap,
-        query: &mut BTreeMap<String, String>,
-    ) -> Result<(), Refusal> {
+    /// Whether the token is among what was brought. A right one is always taken: behind a proxy all come from one address.
+    fn check(&self, from: IpAddr, brought: impl IntoIterator<Item = String>) -> Result<(), Refusal> {
+        let Some((_, token)) = &self.host.config.media.websocket else { return Err(Refusal::Token) };
+        if brought.into_iter().any(|brought| is_same(token, &brought)) {
+            return Ok(());
+        }
         let now = self.clock.now();
         let mut guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
         guesses.retain(|_, (_, last)| now.saturating_since(*last) < LOCKED);
         if guesses.get(&from).is_some_and(|(wrong, _)| *wrong >= GUESSES) {
             return Err(Refusal::Locked);
-        }
-        let Some((_, token)) = &self.host.config.media.websocket else { return Err(Refusal::Token) };
-        // Not for the record of the call.
-        let asked = query.remove("token");
-        if brought(headers).or(asked).is_some_and(|brought| is_same(token, &brought)) {
-            return Ok(());
         }
         if guesses.len() < REMEMBERED || guesses.contains_key(&from) {
             let entry = guesses.entry(from).or_insert((0, now));
@@ -302,19 +311,30 @@ fn is_same(token: &SecretString, brought: &str) -> bool {
     of(brought).verify(&wanted).is_ok()
 }
 
+/// Where a platform wants to speak: the protocol, and the token if it can bring it no other way.
+#[derive(Deserialize)]
+struct Way {
+    protocol: String,
+    token: Option<String>,
+}
+
 /// A WebSocket of a platform.
 async fn open(
     State(door): State<Door>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    Path(protocol): Path<String>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path(Way { protocol, token }): Path<Way>,
     Query(mut query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, Refusal> {
-    door.check(peer.ip(), &headers, &mut query)?;
+    let from = peer.addr.ip();
+    // Not for the record of the call.
+    let asked = query.remove("token");
+    door.check(from, brought(&headers).into_iter().chain(asked).chain(token))?;
     let protocol: Protocol = protocol.parse().map_err(|()| Refusal::Protocol(protocol))?;
     let place = door.places.clone().try_acquire_owned().map_err(|_| Refusal::Full)?;
-    let opened = door.opening.enter(peer.ip()).ok_or(Refusal::Full)?;
+    let opened = door.opening.enter(from).ok_or(Refusal::Full)?;
+    peer.is_stream();
     let upgrade = upgrade.max_message_size(LONGEST).max_frame_size(LONGEST).max_write_buffer_size(LONGEST);
     let upgrade = match protocol.subprotocol() {
         Some(name) => upgrade.protocols([name]),
@@ -351,19 +371,22 @@ struct Target {
 
 async fn connect(
     State(door): State<Door>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     headers: HeaderMap,
-    Json(target): Json<Target>,
+    body: Bytes,
 ) -> Result<Response, Refusal> {
+    let from = peer.addr.ip();
+    door.check(from, brought(&headers))?;
+    let target: Target =
+        serde_json::from_slice(&body).map_err(|error| Refusal::Request(error.to_string()))?;
     let mut query = BTreeMap::new();
-    door.check(peer.ip(), &headers, &mut query)?;
     let url = reqwest::Url::parse(&target.url).map_err(|_| Refusal::Target(target.url.clone()))?;
     // As the library reads it: `ws://host@evil/` begins like an address that it is not.
     if !door.host.config.media.connect.iter().any(|beginning| url.as_str().starts_with(beginning.as_str())) {
         return Err(Refusal::Target(target.url));
     }
     let place = door.places.clone().try_acquire_owned().map_err(|_| Refusal::Full)?;
-    let opened = door.opening.enter(peer.ip()).ok_or(Refusal::Full)?;
+    let opened = door.opening.enter(from).ok_or(Refusal::Full)?;
     let unreachable = |why: String| Refusal::Unreachable(format!("`{url}` was not reached: {why}"));
     let mut request = url.as_str().into_client_request().map_err(|error| unreachable(error.to_string()))?;
     let mut header = |name: &'static str, value: &str| {
