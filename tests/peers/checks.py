@@ -91,6 +91,17 @@ def ask_and_be_answered(server, peer, hears):
     return answered
 
 
+def interrupt(peer, hears, since):
+    """Asks at length, speaks into the answer, sees the bot fall silent, and waits for what it says then."""
+    peer.say(audio.utterance("demo", 0))
+    # The question itself takes some seconds; the answer is the first voice after `since`.
+    hears.wait_for_voice(20, since=since, amount=1.5)
+    peer.say(audio.utterance("demo", 1))
+    began = hears.now()
+    net.wait_for("the bot to be silent for 0.3 s", lambda: hears.now() - began > 15 and not any(hears.loud()[-15:]), 3)
+    hears.wait_for_turn(since=hears.now())
+
+
 def asked_and_answered(record):
     understood(record, "首保是免费的吗")
     assert "maint-first" in sources(record), f"the answer rests on {sources(record)}, not on maint-first"
@@ -180,16 +191,7 @@ def an_interruption_stops_the_bot(stage):
     server, phone = stage.server(), stage.baresip()
     phone.do("dial", server.uri())
     hears = phone.established()
-    greeting = hears.wait_for_turn()
-    phone.say(audio.utterance("demo", 0))
-    # The question itself takes some seconds; the answer is the first voice after the greeting.
-    hears.wait_for_voice(20, since=greeting, amount=1.5)
-    phone.say(audio.utterance("demo", 1))
-    began = hears.now()
-    net.wait_for(
-        "the bot to be silent for 0.3 s", lambda: hears.now() - began > 15 and not any(hears.loud()[-15:]), 2.5
-    )
-    hears.wait_for_turn(since=hears.now())
+    interrupt(phone, hears, since=hears.wait_for_turn())
     phone.do("hangup")
     record = server.record()
     assert record["barge_ins"] >= 1, f"no barge-in is recorded: {record['turns']}"
@@ -372,12 +374,10 @@ def _answer(phone):
     return trace[trace.rfind("SIP/2.0 200 OK") :]
 
 
-def _is_check(thing):
-    return (
-        inspect.isfunction(thing)
-        and list(inspect.signature(thing).parameters) == ["stage"]
-        and thing.__name__[0] != "_"
-    )
+def checks_of(module):
+    """Its functions that take the stage and nothing else, in order; `module` is its namespace."""
+    own = [thing for thing in module.values() if inspect.isfunction(thing) and thing.__module__ == module["__name__"]]
+    return [thing for thing in own if list(inspect.signature(thing).parameters) == ["stage"]]
 
 
 def _rubbish_to(port):
@@ -394,5 +394,4 @@ def _rubbish_to(port):
 # What needs all processors by itself.
 ALONE = [ten_calls_with_rtp_at_once_all_succeed]
 
-# A check takes the stage and nothing else.
-ALL = [thing for thing in list(globals().values()) if _is_check(thing)]
+ALL = checks_of(globals())

@@ -1,25 +1,18 @@
 """A Nightline behind a real exchange (sip/profiles). Each check is a function whose name is a sentence."""
 
-import inspect
 import time
 
 import net
-from checks import ask_and_be_answered, asked_and_answered, said, talk_to_each_other
+from checks import ask_and_be_answered, asked_and_answered, checks_of, said, talk_to_each_other
 from exchange import Kamailio
-from transfers import hears_summary, wants_a_person
-
-SEAT = """\
-[[seats.seat]]
-id = "1001"
-uri = "{uri}"
-"""
+from transfers import SEAT, hears_summary, wants_a_person
 
 
 def behind_kamailio(stage, seat="", **options):
     """The exchange and the server behind it; `seat` are more lines for the seat 1001, which is called through the exchange."""
     port = net.free_ports()[0]
     exchange = stage.keep(Kamailio(stage.folder / "kamailio", port))
-    extra = SEAT.format(uri=exchange.uri("1001")) + seat
+    extra = SEAT.format(id="1001", uri=exchange.uri("1001")) + seat
     return exchange, stage.server(port=port, extra=extra, plain_seats=False, **options)
 
 
@@ -102,8 +95,4 @@ def callers_from_elsewhere_are_refused(stage):
     assert not server.calls(), "a call was taken"
 
 
-ALL = [
-    thing
-    for name, thing in list(globals().items())
-    if inspect.isfunction(thing) and thing.__module__ == __name__ and list(inspect.signature(thing).parameters) == ["stage"]
-]
+ALL = checks_of(globals())

@@ -217,11 +217,16 @@ class AudioSocket:
 
 
 class StreamPhone:
-    """Calls when it is made; what it hears grows in a WAV. `token` goes into the header, or into the path if `in_path`."""
+    """Calls when it is made, or is called at `port` if it `listens`; what it hears grows in a WAV. `token` goes into the header, or
+    into the path if `in_path`."""
 
-    def __init__(self, folder, dialect, port, token=None, number="13812345678", in_path=False):
+    def __init__(self, folder, dialect, port, token=None, number="13812345678", in_path=False, listens=False):
         folder.mkdir(parents=True)
         self.dialect, self.port, self.token, self.number, self.in_path = dialect, port, token, number, in_path
+        if listens:
+            self._talk = self._be_called
+        else:
+            self._talk = self._talk_by_websocket if dialect.path else self._talk_by_tcp
         self.path = folder / "heard.wav"
         self.cleared, self.over, self.error, self.told = 0, False, None, ""
         self._to_say, self._keys, self._stopping = bytearray(), [], False
@@ -251,7 +256,7 @@ class StreamPhone:
 
     async def _guarded(self):
         try:
-            await (self._talk_by_websocket() if self.dialect.path else self._talk_by_tcp())
+            await self._talk()
         except Exception as error:  # told to whoever waits
             self.error = repr(error)
         self.over = True
@@ -260,18 +265,35 @@ class StreamPhone:
         from websockets.asyncio.client import connect
 
         first = self.dialect.begin(self.number)
+        protocols = [self.dialect.subprotocol] if self.dialect.subprotocol else None
         query = "&".join(f"{name}={value}" for name, value in getattr(self.dialect, "query", {}).items())
         path = f"{self.dialect.path}/{self.token}" if self.in_path else self.dialect.path
         address = f"ws://127.0.0.1:{self.port}/media/{path}" + (f"?{query}" if query else "")
         headers = {} if self.in_path or not self.token else {"Authorization": f"Bearer {self.token}"}
-        protocols = [self.dialect.subprotocol] if self.dialect.subprotocol else None
         async with connect(address, additional_headers=headers, subprotocols=protocols) as socket:
-            for message in first:
-                await socket.send(message)
-            listening = asyncio.create_task(self._listen(socket))
-            await self._speak(socket.send, listening)
-            for message in self.dialect.bye():
-                await socket.send(message)
+            await self._converse(socket, first)
+
+    async def _be_called(self):
+        from websockets.asyncio.server import serve
+
+        over = asyncio.Event()
+
+        async def called(socket):
+            await self._converse(socket, self.dialect.begin(self.number))
+            over.set()
+
+        protocols = [self.dialect.subprotocol] if self.dialect.subprotocol else None
+        async with serve(called, "127.0.0.1", self.port, subprotocols=protocols):
+            await over.wait()
+
+    async def _converse(self, socket, first):
+        for message in first:
+            await socket.send(message)
+        listening = asyncio.create_task(self._listen(socket))
+        await self._speak(socket.send, listening)
+        for message in self.dialect.bye():
+            await socket.send(message)
+        await socket.close()
         await asyncio.wait([listening], timeout=2)
 
     async def _listen(self, socket):

@@ -1,7 +1,6 @@
 """Callers whose platform streams media to a running Nightline. Each check is a function whose name is a sentence."""
 
 import http.client
-import inspect
 import json
 import socket
 import time
@@ -9,16 +8,17 @@ import time
 import audio
 import net
 import stream_phone
-from checks import asked_and_answered, understood
+from checks import asked_and_answered, checks_of, interrupt, talk_to_each_other, understood
 from stream_phone import StreamPhone
 from transfers import SEAT, hears_summary, seat_uri
 
 TOKEN = "a-token-that-nobody-guesses"
 
 
-def server_with_streams(stage, extra="", **options):
+def server_with_streams(stage, extra="", connect=None, **options):
     port = net.free_ports(2)
     media = f'[media]\nlisten = "127.0.0.1:{port[0]}"\ntoken = "{TOKEN}"\naudiosocket = "127.0.0.1:{port[1]}"\n'
+    media += f'connect = ["{connect}"]\n' if connect else ""
     server = stage.server(extra=extra + media, **options)
     server.websockets, server.audiosockets = port
     return server
@@ -36,13 +36,7 @@ def whole_conversation(stage, dialect, door, keys=True, clears=True, tells_numbe
     server = server_with_streams(stage, extra=SEAT.format(id="1001", uri=seat_uri(seat)), plain_seats=False)
     phone = phone_of(stage, server, dialect, **options)
     hears = phone.established()
-    greeting = hears.wait_for_turn()
-    phone.say(audio.utterance("demo", 0))
-    hears.wait_for_voice(20, since=greeting, amount=1.5)
-    began = hears.now()
-    phone.say(audio.utterance("demo", 1))
-    net.wait_for("the bot to be silent for 0.3 s", lambda: hears.now() - began > 15 and not any(hears.loud()[-15:]), 3)
-    hears.wait_for_turn(since=hears.now())
+    interrupt(phone, hears, since=hears.wait_for_turn())
     before = hears.now()
     phone.say(audio.utterance("demo", 2))
     hears.wait_for_turn(since=before)
@@ -52,13 +46,7 @@ def whole_conversation(stage, dialect, door, keys=True, clears=True, tells_numbe
         phone.say(audio.utterance("demo", 3))
     seat_hears = hears_summary(seat, 30)
     seat.do("sndcode", 1)
-    time.sleep(4)
-    before = seat_hears.now()
-    phone.say(audio.utterance("own-words", 0))
-    seat_hears.wait_for_voice(10, since=before, amount=1.0)
-    before = hears.now()
-    seat.say(audio.utterance("own-words", 1))
-    hears.wait_for_voice(10, since=before, amount=1.0)
+    talk_to_each_other(phone, hears, seat, seat_hears)
     phone.stop()
     net.wait_for("the seat's call to be ended too", seat.closed, 5)
     record = server.record()
@@ -98,6 +86,38 @@ def freeswitch_audio_stream_carries_a_whole_conversation(stage):
 
 def audiosocket_carries_a_whole_conversation(stage):
     whole_conversation(stage, stream_phone.AudioSocket(), "audiosocket", clears=False, tells_number=False)
+
+
+def a_stream_that_we_open_carries_a_call_and_only_where_we_may(stage):
+    port = net.free_ports()[0]
+    server = server_with_streams(stage, connect=f"ws://127.0.0.1:{port}/")
+    phone = stage.keep(StreamPhone(stage.folder / "phone", stream_phone.AsteriskText(), port, listens=True))
+    target = {"url": f"ws://127.0.0.1:{port}/media/1", "protocol": "asterisk", "from": "13812345678", "to": "400"}
+    assert connect(server, target, token="wrong")[0] == 401
+    assert connect(server, target | {"url": "ws://127.0.0.1:9/"})[0] == 403
+    assert connect(server, target | {"protocol": "skype"})[0] == 400
+    assert connect(server, target)[0] == 202
+    hears = phone.established()
+    before = hears.wait_for_turn()
+    phone.say(audio.utterance("demo", 2))
+    hears.wait_for_turn(since=before)
+    phone.stop()
+    record = server.record()
+    asked_and_answered(record)
+    assert (record["door"], record["from"]) == ("asterisk", "13812345678"), record
+    assert connect(server, target)[0] == 502, "nobody listens there any more"
+
+
+def connect(server, target, token=TOKEN):
+    """What a request to open a stream is answered: status and body."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.websockets, timeout=15)
+    try:
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        connection.request("POST", "/media/connect", json.dumps(target), headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
 
 
 def status_of(server, path, token=None):
@@ -169,8 +189,4 @@ def calls_beyond_the_limit_of_streams_are_refused(stage):
     assert status_of(server, "/media/nightline", TOKEN)[0] == 101
 
 
-ALL = [
-    thing
-    for name, thing in list(globals().items())
-    if inspect.isfunction(thing) and thing.__module__ == __name__ and list(inspect.signature(thing).parameters) == ["stage"]
-]
+ALL = checks_of(globals())

@@ -1,7 +1,6 @@
 """Callers and seats with real SIP and RTP: each way that a transfer can go. Each check is a function whose name is a sentence."""
 
 import array
-import inspect
 import json
 import math
 import random
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import audio
 import net
-from checks import ask_and_be_answered, said, talk_to_each_other
+from checks import ask_and_be_answered, checks_of, said, talk_to_each_other
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -412,8 +411,4 @@ def a_reminder_is_left_with_a_machine_after_its_tone(stage):
     assert "保养预约" in told, told
 
 
-ALL = [
-    thing
-    for name, thing in list(globals().items())
-    if inspect.isfunction(thing) and thing.__module__ == __name__ and list(inspect.signature(thing).parameters) == ["stage"]
-]
+ALL = checks_of(globals())
