@@ -430,10 +430,9 @@ impl Call {
     }
 
     /// What the caller's side has told of the call beside its number: flows and minds find it as the fact `call`.
-    pub fn tell(&mut self, variables: &BTreeMap<String, String>) {
+    pub fn set_variables(&mut self, variables: &BTreeMap<String, String>) {
         if !variables.is_empty() {
-            let told = variables.iter().map(|(name, value)| (name.clone(), value.as_str().into()));
-            self.memory.facts.insert("call".into(), serde_json::Value::Object(told.collect()));
+            self.memory.facts.insert("call".into(), serde_json::json!(variables));
         }
     }
 

@@ -169,17 +169,11 @@ impl Cli {
             Command::Calls(command) => with_store(file, async |store: &Store| {
                 command.run(store, &mut io::stdout().lock(), &mut io::stderr().lock()).await
             }),
-            Command::Messages(command) => with_config(file, |config| {
-                block_on(async {
-                    let store = Store::amend(&config.store).await?;
-                    command.run(&store, &mut io::stdout().lock(), &mut io::stderr().lock()).await
-                })
+            Command::Messages(command) => amend_store(file, async |store: &Store| {
+                command.run(store, &mut io::stdout().lock(), &mut io::stderr().lock()).await
             }),
-            Command::WorkOrders(command) => with_config(file, |config| {
-                block_on(async {
-                    let store = Store::amend(&config.store).await?;
-                    command.run(&store, &mut io::stdout().lock(), &mut io::stderr().lock()).await
-                })
+            Command::WorkOrders(command) => amend_store(file, async |store: &Store| {
+                command.run(store, &mut io::stdout().lock(), &mut io::stderr().lock()).await
             }),
             Command::Callbacks(command) => {
                 with_store(file, async |store: &Store| command.run(store, &mut io::stdout().lock()).await)
@@ -206,6 +200,16 @@ fn with_store(file: Option<&Path>, run: impl AsyncFnOnce(&Store) -> anyhow::Resu
     with_config(file, |config| {
         block_on(async {
             let store = Store::read(&config.store).await?;
+            run(&store).await
+        })
+    })
+}
+
+/// The same with a store that can be written to beside a running server.
+fn amend_store(file: Option<&Path>, run: impl AsyncFnOnce(&Store) -> anyhow::Result<u8>) -> ExitCode {
+    with_config(file, |config| {
+        block_on(async {
+            let store = Store::amend(&config.store).await?;
             run(&store).await
         })
     })

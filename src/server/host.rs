@@ -46,18 +46,20 @@ impl Host {
         let from = trunk::caller(&self.config.sip, &incoming);
         let mut info = self.shared.info("sip", &from, &incoming.to().uri);
         info.variables = trunk::variables(incoming.headers());
-        let caller = services::telephone_number(&info.from);
         let leg = line.answer(incoming).await?;
-        tracing::info!(call = %info.id, "call answered");
-        let earlier = caller.as_deref().and_then(|caller| self.shared.chat.earlier(caller));
-        let settings = self.shared.settings.clone();
-        let mut call = Call::new(settings, services::voice_activity(), caller, clock.now());
-        if let Some(earlier) = earlier {
-            call.recall(earlier);
-        }
-        call.tell(&info.variables);
+        let call = self.begin(&info, clock);
         self.converse(leg, line, call, info, Vec::new()).await;
         Ok(())
+    }
+
+    /// Runs a call whose audio comes by a stream of its own to its end.
+    pub(super) async fn take_stream(&self, leg: StreamLeg, info: CallInfo) {
+        let clock = Clock::start();
+        let line = self.line(clock, self.config.seats.ring_timeout);
+        leg.name(&info.id);
+        let call = self.begin(&info, clock);
+        let tap = leg.tap();
+        self.converse(leg, line, call, info, vec![Box::new(tap)]).await;
     }
 
     /// Calls `number` at `uri`; if somebody answers, runs the call to its end.
@@ -100,22 +102,18 @@ impl Host {
         }
     }
 
-    /// Runs a call whose audio comes by a stream of its own to its end.
-    pub(super) async fn take_stream(&self, leg: StreamLeg, info: CallInfo) {
-        let clock = Clock::start();
-        let line = self.line(clock, self.config.seats.ring_timeout);
-        let caller = services::telephone_number(&info.from);
-        leg.name(&info.id);
+    /// The core of a call that is answered now, with what is known of its caller.
+    fn begin(&self, info: &CallInfo, clock: Clock) -> Call {
         tracing::info!(call = %info.id, door = %info.door, "call answered");
+        let caller = services::telephone_number(&info.from);
         let earlier = caller.as_deref().and_then(|caller| self.shared.chat.earlier(caller));
         let settings = self.shared.settings.clone();
         let mut call = Call::new(settings, services::voice_activity(), caller, clock.now());
         if let Some(earlier) = earlier {
             call.recall(earlier);
         }
-        call.tell(&info.variables);
-        let tap = leg.tap();
-        self.converse(leg, line, call, info, vec![Box::new(tap)]).await;
+        call.set_variables(&info.variables);
+        call
     }
 
     async fn converse<L: Leg>(

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use nightline_sip::{Endpoint, IncomingCall, Register, RegistrationState};
 
 use crate::config::{Registration, Sip};
@@ -19,12 +20,17 @@ const AGAIN: Duration = Duration::from_secs(30);
 
 /// Whether `ip` may call.
 pub(super) fn may_call(sip: &Sip, ip: IpAddr) -> bool {
-    sip.allow.is_empty() || sip.allow.iter().any(|network| network.contains(&ip.to_canonical()))
+    sip.allow.is_empty() || is_in(&sip.allow, ip)
+}
+
+/// Whether one of the networks holds `ip`, also where that is an IPv4 address written as IPv6.
+pub(super) fn is_in(networks: &[IpNet], ip: IpAddr) -> bool {
+    networks.iter().any(|network| network.contains(&ip.to_canonical()))
 }
 
 /// Who calls: as the exchange asserts it if that is believed, else as `From` says.
 pub(super) fn caller(sip: &Sip, call: &IncomingCall) -> String {
-    let trusted = sip.trusted.iter().any(|network| network.contains(&call.remote_addr().ip().to_canonical()));
+    let trusted = is_in(&sip.trusted, call.remote_addr().ip());
     let asserted = call.header("P-Asserted-Identity").filter(|_| trusted).and_then(uri_of);
     asserted.map_or_else(|| call.from().uri, str::to_owned)
 }

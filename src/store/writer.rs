@@ -226,8 +226,14 @@ impl Writer {
                     }
                     Write::Callback { call_id, number, when, .. } => {
                         booked.push(
-                            super::book_callback(&mut transaction, &store.outbox, call_id, number, when)
-                                .await?,
+                            super::callbacks::book_callback(
+                                &mut transaction,
+                                &store.outbox,
+                                call_id,
+                                number,
+                                when,
+                            )
+                            .await?,
                         );
                     }
                 }

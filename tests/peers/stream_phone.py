@@ -230,10 +230,11 @@ class StreamPhone:
         self.path = folder / "heard.wav"
         self.cleared, self.over, self.error, self.told = 0, False, None, ""
         self._to_say, self._keys, self._stopping = bytearray(), [], False
-        self._lock = threading.Lock()
+        self._lock, self._listening = threading.Lock(), threading.Event()
         audio.write(self.path, b"", silence_before=0, silence_after=0)
         self._thread = threading.Thread(target=lambda: asyncio.run(self._guarded()), daemon=True)
         self._thread.start()
+        assert not listens or self._listening.wait(10), self.error
 
     def established(self, seconds=10.0):
         """What is heard, once something is."""
@@ -284,6 +285,7 @@ class StreamPhone:
 
         protocols = [self.dialect.subprotocol] if self.dialect.subprotocol else None
         async with serve(called, "127.0.0.1", self.port, subprotocols=protocols):
+            self._listening.set()
             await over.wait()
 
     async def _converse(self, socket, first):

@@ -2,11 +2,10 @@
 
 use std::net::SocketAddr;
 
-use axum::extract::ws::{self, CloseFrame, close_code};
-use futures_util::{SinkExt, StreamExt as _};
+use axum::extract::ws::{self, close_code};
+use futures_util::{Sink, SinkExt, Stream, StreamExt as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tokio_util::codec::Framed;
 
 use super::audiosocket::Frames;
@@ -41,63 +40,100 @@ fn reason(why: &Ended) -> String {
     text
 }
 
-/// A WebSocket that was opened to us. Pings are answered by the library.
-impl Socket for ws::WebSocket {
-    async fn recv(&mut self) -> Option<Result<Message, String>> {
-        loop {
-            return match self.next().await? {
-                Ok(ws::Message::Text(text)) => Some(Ok(Message::Text(text.as_str().to_owned()))),
-                Ok(ws::Message::Binary(bytes)) => Some(Ok(Message::Binary(bytes))),
-                Ok(ws::Message::Close(_)) => None,
-                Ok(_) => continue,
-                Err(error) => Some(Err(error.to_string())),
-            };
+/// A message of a WebSocket library.
+pub trait Wire: Sized + Send {
+    /// What it carries.
+    fn read(self) -> Carried;
+    /// A message that carries `message`.
+    fn of(message: Message) -> Self;
+    /// The goodbye.
+    fn goodbye(code: u16, reason: String) -> Self;
+}
+
+/// What a message of a WebSocket carries.
+pub enum Carried {
+    /// One for us.
+    Message(Message),
+    /// Nothing: the libraries answer pings by themselves.
+    Nothing,
+    /// The far end's goodbye.
+    Goodbye,
+}
+
+impl Wire for ws::Message {
+    fn read(self) -> Carried {
+        match self {
+            Self::Text(text) => Carried::Message(Message::Text(text.as_str().to_owned())),
+            Self::Binary(bytes) => Carried::Message(Message::Binary(bytes)),
+            Self::Close(_) => Carried::Goodbye,
+            Self::Ping(_) | Self::Pong(_) => Carried::Nothing,
         }
     }
 
-    async fn send(&mut self, message: Message) -> Result<(), String> {
-        let message = match message {
-            Message::Text(text) => ws::Message::Text(text.into()),
-            Message::Binary(bytes) => ws::Message::Binary(bytes),
-        };
-        SinkExt::send(self, message).await.map_err(|error| error.to_string())
+    fn of(message: Message) -> Self {
+        match message {
+            Message::Text(text) => Self::Text(text.into()),
+            Message::Binary(bytes) => Self::Binary(bytes),
+        }
     }
 
-    async fn close(&mut self, why: &Ended) {
-        let frame = CloseFrame { code: close_code(why), reason: reason(why).into() };
-        // The far end may be gone, which is as good; or has said goodbye first, and waits for ours.
-        if SinkExt::send(self, ws::Message::Close(Some(frame))).await.is_err() {
-            let _ = SinkExt::<ws::Message>::flush(self).await;
-        }
+    fn goodbye(code: u16, reason: String) -> Self {
+        Self::Close(Some(ws::CloseFrame { code, reason: reason.into() }))
     }
 }
 
-/// A WebSocket that we have opened.
-impl Socket for WebSocketStream<MaybeTlsStream<TcpStream>> {
+impl Wire for tungstenite::Message {
+    fn read(self) -> Carried {
+        match self {
+            Self::Text(text) => Carried::Message(Message::Text(text.as_str().to_owned())),
+            Self::Binary(bytes) => Carried::Message(Message::Binary(bytes)),
+            Self::Close(_) => Carried::Goodbye,
+            Self::Ping(_) | Self::Pong(_) | Self::Frame(_) => Carried::Nothing,
+        }
+    }
+
+    fn of(message: Message) -> Self {
+        match message {
+            Message::Text(text) => Self::Text(text.into()),
+            Message::Binary(bytes) => Self::Binary(bytes),
+        }
+    }
+
+    fn goodbye(code: u16, reason: String) -> Self {
+        Self::Close(Some(tungstenite::protocol::CloseFrame { code: code.into(), reason: reason.into() }))
+    }
+}
+
+/// A WebSocket, whoever has opened it.
+pub struct WebSocket<S>(pub S);
+
+impl<S, M, E> Socket for WebSocket<S>
+where
+    S: Stream<Item = Result<M, E>> + Sink<M, Error = E> + Unpin + Send,
+    M: Wire,
+    E: std::fmt::Display,
+{
     async fn recv(&mut self) -> Option<Result<Message, String>> {
         loop {
-            return match self.next().await? {
-                Ok(tungstenite::Message::Text(text)) => Some(Ok(Message::Text(text.as_str().to_owned()))),
-                Ok(tungstenite::Message::Binary(bytes)) => Some(Ok(Message::Binary(bytes))),
-                Ok(tungstenite::Message::Close(_)) => None,
-                Ok(_) => continue,
+            return match self.0.next().await?.map(Wire::read) {
+                Ok(Carried::Message(message)) => Some(Ok(message)),
+                Ok(Carried::Nothing) => continue,
+                Ok(Carried::Goodbye) => None,
                 Err(error) => Some(Err(error.to_string())),
             };
         }
     }
 
     async fn send(&mut self, message: Message) -> Result<(), String> {
-        let message = match message {
-            Message::Text(text) => tungstenite::Message::Text(text.into()),
-            Message::Binary(bytes) => tungstenite::Message::Binary(bytes),
-        };
-        SinkExt::send(self, message).await.map_err(|error| error.to_string())
+        self.0.send(M::of(message)).await.map_err(|error| error.to_string())
     }
 
     async fn close(&mut self, why: &Ended) {
-        let frame =
-            tungstenite::protocol::CloseFrame { code: close_code(why).into(), reason: reason(why).into() };
-        let _ = WebSocketStream::close(self, Some(frame)).await;
+        let goodbye = M::goodbye(close_code(why), reason(why));
+        // The far end may be gone, which is as good; or has said goodbye first, and waits for ours.
+        if self.0.send(goodbye).await.is_err() {
+            let _ = self.0.flush().await;
+        }
     }
 }
 

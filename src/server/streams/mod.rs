@@ -5,28 +5,25 @@
 //! that can do neither), an AudioSocket comes from an address that may. Connections are bounded in number, and in time until they are
 //! streams; streams that have not said who they are, too, and so are calls.
 
+mod guard;
 mod listener;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State, WebSocketUpgrade};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use hmac::{Hmac, Mac as _};
 use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::json;
-use sha2::Sha256;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -34,31 +31,22 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_util::task::TaskTracker;
 
+use self::guard::{Keeper, LOCKED, OPENING, Opened, Opening, Verdict};
 use self::listener::{Bounded, Peer};
 use super::host::Host;
 use super::trunk;
-use crate::clock::{Clock, Time};
 use crate::config::Media;
 use crate::leg::stream::audiosocket::AudioSocket;
 use crate::leg::stream::own::{ASYNCAPI, SCHEMA};
+use crate::leg::stream::socket::WebSocket;
 use crate::leg::stream::{self, Dialect, Limits, Protocol, Socket};
 
-/// Streams that have not said who they are.
-const OPENING: usize = 64;
-/// The same from one address.
-const OPENING_FROM_ONE: usize = 16;
 /// Longest message of a WebSocket, bytes: four seconds of the widest audio fit several times.
 const LONGEST: usize = 1 << 18;
 /// Longest request to connect somewhere, bytes.
 const LONGEST_REQUEST: usize = 8192;
 /// A connection must be a stream after this time.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Wrong tokens that an address may bring before it is told so no more.
-const GUESSES: u32 = 10;
-/// For so long.
-const LOCKED: Duration = Duration::from_secs(60);
-/// Addresses that are remembered.
-const REMEMBERED: usize = 4096;
 /// A far end that we connect to must answer in this time.
 const CONNECTS: Duration = Duration::from_secs(10);
 
@@ -70,43 +58,8 @@ pub(super) struct Door {
     /// Places for calls.
     places: Arc<Semaphore>,
     opening: Arc<Opening>,
-    guesses: Arc<Mutex<HashMap<IpAddr, (u32, Time)>>>,
-    clock: Clock,
-}
-
-/// Streams that have not said who they are, by address.
-#[derive(Debug, Default)]
-struct Opening(Mutex<HashMap<IpAddr, usize>>);
-
-/// One of them; dropping it makes room.
-struct Opened {
-    opening: Arc<Opening>,
-    from: IpAddr,
-}
-
-impl Opening {
-    fn enter(self: &Arc<Self>, from: IpAddr) -> Option<Opened> {
-        let mut opening = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = opening.values().sum();
-        let own = opening.get(&from).copied().unwrap_or_default();
-        if all >= OPENING || own >= OPENING_FROM_ONE {
-            return None;
-        }
-        opening.insert(from, own + 1);
-        Some(Opened { opening: self.clone(), from })
-    }
-}
-
-impl Drop for Opened {
-    fn drop(&mut self) {
-        let mut opening = self.opening.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = opening.get_mut(&self.from) {
-            *own -= 1;
-            if *own == 0 {
-                opening.remove(&self.from);
-            }
-        }
-    }
+    /// Who brings the token; nobody without WebSockets.
+    keeper: Option<Arc<Keeper>>,
 }
 
 /// Why a stream is not taken.
@@ -169,7 +122,8 @@ impl IntoResponse for Refusal {
 impl Door {
     pub(super) fn new(host: Host, calls: TaskTracker) -> Self {
         let places = Arc::new(Semaphore::new(host.config.media.max_streams));
-        Self { host, calls, places, opening: Arc::default(), guesses: Arc::default(), clock: Clock::start() }
+        let keeper = host.config.media.websocket.as_ref().map(|(_, token)| Arc::new(Keeper::new(token)));
+        Self { host, calls, places, opening: Arc::default(), keeper }
     }
 
     /// Takes WebSockets on `listener` until the server stops.
@@ -209,7 +163,7 @@ impl Door {
                     continue;
                 }
             };
-            if !networks.iter().any(|network| network.contains(&peer.ip().to_canonical())) {
+            if !trunk::is_in(&networks, peer.ip()) {
                 tracing::warn!(%peer, "an AudioSocket is refused: the address is not in `media.audiosocket_from`");
                 continue;
             }
@@ -262,53 +216,17 @@ impl Door {
         }
         drop(place);
     }
+}
 
-    /// Whether the token is among what was brought. A right one is always taken: behind a proxy all come from one address.
+impl Door {
+    /// Fails unless the token is among what was brought.
     fn check(&self, from: IpAddr, brought: impl IntoIterator<Item = String>) -> Result<(), Refusal> {
-        let Some((_, token)) = &self.host.config.media.websocket else { return Err(Refusal::Token) };
-        if brought.into_iter().any(|brought| is_same(token, &brought)) {
-            return Ok(());
+        match self.keeper.as_ref().map_or(Verdict::Wrong, |keeper| keeper.judge(from, brought)) {
+            Verdict::Right => Ok(()),
+            Verdict::Wrong => Err(Refusal::Token),
+            Verdict::Locked => Err(Refusal::Locked),
         }
-        let now = self.clock.now();
-        let mut guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
-        guesses.retain(|_, (_, last)| now.saturating_since(*last) < LOCKED);
-        if guesses.get(&from).is_some_and(|(wrong, _)| *wrong >= GUESSES) {
-            return Err(Refusal::Locked);
-        }
-        if guesses.len() < REMEMBERED || guesses.contains_key(&from) {
-            let entry = guesses.entry(from).or_insert((0, now));
-            *entry = (entry.0 + 1, now);
-        }
-        Err(Refusal::Token)
     }
-}
-
-/// The token of the `Authorization` header: a bearer's, or the password of `Basic`.
-fn brought(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, credentials) = value.split_once(' ')?;
-    if scheme.eq_ignore_ascii_case("bearer") {
-        return Some(credentials.trim().to_owned());
-    }
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let decoded = String::from_utf8(BASE64.decode(credentials.trim()).ok()?).ok()?;
-    decoded.split_once(':').map(|(_, password)| password.to_owned())
-}
-
-/// Takes as long for every wrong token.
-fn is_same(token: &SecretString, brought: &str) -> bool {
-    let of = |text: &str| {
-        // What is compared is not the token, so where they first differ tells nothing of it.
-        let key: &[u8] = b"nightline media token";
-        let mut mac = Hmac::<Sha256>::new_from_slice(key)
-            .unwrap_or_else(|_| unreachable!("HMAC takes keys of every length"));
-        mac.update(text.as_bytes());
-        mac
-    };
-    let wanted = of(token.expose_secret()).finalize().into_bytes();
-    of(brought).verify(&wanted).is_ok()
 }
 
 /// Where a platform wants to speak: the protocol, and the token if it can bring it no other way.
@@ -330,7 +248,7 @@ async fn open(
     let from = peer.addr.ip();
     // Not for the record of the call.
     let asked = query.remove("token");
-    door.check(from, brought(&headers).into_iter().chain(asked).chain(token))?;
+    door.check(from, guard::brought(&headers).into_iter().chain(asked).chain(token))?;
     let protocol: Protocol = protocol.parse().map_err(|()| Refusal::Protocol(protocol))?;
     let place = door.places.clone().try_acquire_owned().map_err(|_| Refusal::Full)?;
     let opened = door.opening.enter(from).ok_or(Refusal::Full)?;
@@ -345,7 +263,7 @@ async fn open(
         let dialect = protocol.dialect(&query);
         // A call goes on when the HTTP server stops.
         let call = calls.spawn(async move {
-            door.run(socket, dialect, opened, place).await;
+            door.run(WebSocket(socket), dialect, opened, place).await;
         });
         let _ = call.await;
     }))
@@ -376,7 +294,7 @@ async fn connect(
     body: Bytes,
 ) -> Result<Response, Refusal> {
     let from = peer.addr.ip();
-    door.check(from, brought(&headers))?;
+    door.check(from, guard::brought(&headers))?;
     let target: Target =
         serde_json::from_slice(&body).map_err(|error| Refusal::Request(error.to_string()))?;
     let mut query = BTreeMap::new();
@@ -407,7 +325,7 @@ async fn connect(
     let dialect = target.protocol.dialect(&query);
     let calls = door.calls.clone();
     calls.spawn(async move {
-        door.run(socket, dialect, opened, place).await;
+        door.run(WebSocket(socket), dialect, opened, place).await;
     });
     Ok((StatusCode::ACCEPTED, Json(json!({ "connected": url.as_str() }))).into_response())
 }
@@ -450,44 +368,5 @@ impl Listeners {
         if let Some((listener, networks)) = self.audiosockets {
             tokio::spawn(door.clone().audiosockets(listener, networks));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_is_found_where_platforms_put_it() {
-        let header = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(AUTHORIZATION, value.parse().unwrap());
-            brought(&headers)
-        };
-        assert_eq!(header("Bearer a-token").as_deref(), Some("a-token"));
-        assert_eq!(header("bearer  a-token ").as_deref(), Some("a-token"));
-        assert_eq!(header("Basic dXNlcjphLXRva2Vu").as_deref(), Some("a-token"));
-        assert_eq!(header("Digest x"), None);
-        assert_eq!(header("Basic ???"), None);
-        let token = SecretString::from("a-token");
-        assert!(is_same(&token, "a-token") && !is_same(&token, "a-tokem") && !is_same(&token, ""));
-    }
-
-    #[test]
-    fn streams_that_say_nothing_are_bounded_for_each_address_and_for_all() {
-        let opening = Arc::<Opening>::default();
-        let one = IpAddr::from([10, 0, 0, 1]);
-        let mut held: Vec<Opened> = (0..OPENING_FROM_ONE).filter_map(|_| opening.enter(one)).collect();
-        assert_eq!(held.len(), OPENING_FROM_ONE);
-        assert!(opening.enter(one).is_none());
-        for n in 2..=4 {
-            let other = IpAddr::from([10, 0, 0, n]);
-            held.extend((0..OPENING_FROM_ONE).filter_map(|_| opening.enter(other)));
-        }
-        assert_eq!(held.len(), OPENING);
-        assert!(opening.enter(IpAddr::from([10, 0, 0, 9])).is_none());
-        drop(held);
-        assert!(opening.enter(one).is_some());
-        assert!(opening.0.lock().unwrap().is_empty());
     }
 }
