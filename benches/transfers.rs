@@ -95,6 +95,7 @@ fn line(endpoint: &Endpoint, from: &str, ports: (u16, u16)) -> Line {
         bind: HERE,
         advertised: HERE,
         ports: ports.0..=ports.1,
+        codecs: nightline_sip::Codec::ALL.into(),
         from: from.into(),
         ring_timeout: Duration::from_secs(20),
         clock: Clock::start(),

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use nightline::media::Frame;
 use nightline::media::resample::{Resampler, Stream};
 use nightline::media::vad::Vad;
-use nightline_sip::rtp::{Accepts, FRAME, Law, MAX_PACKET, Receiver, Sender};
+use nightline_sip::Codec;
+use nightline_sip::rtp::{Accepts, FRAME, MAX_PACKET, Receiver, Sender};
 
 struct Counting;
 
@@ -90,9 +91,9 @@ fn receiving_and_sending_a_packet_allocates_nothing() {
     let start = Instant::now();
     let peer = SocketAddr::from(([192, 0, 2, 1], 4_000));
     let accepts =
-        Accepts { law: Law::Mu, payload_type: 0, dtmf_payload_type: Some(101), cn_payload_type: None };
+        Accepts { codec: Codec::Pcmu, payload_type: 0, dtmf_payload_type: Some(101), cn_payload_type: None };
     let mut receiver = Receiver::new(start, peer, accepts);
-    let mut sender = Sender::new(Law::Mu, 0, Some(101));
+    let mut sender = Sender::new(Codec::Pcmu, 0, Some(101));
     let mut packet = [0; MAX_PACKET];
     let count = allocations(|| {
         for frame in 0..500u32 {

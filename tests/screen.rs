@@ -77,6 +77,7 @@ mod realtime {
             bind: HERE,
             advertised: HERE,
             ports,
+            codecs: nightline_sip::Codec::ALL.into(),
             from: "sip:13800001234@127.0.0.1".into(),
             ring_timeout: Duration::from_secs(10),
             clock: Clock::start(),

@@ -5,22 +5,23 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_main};
-use nightline_sip::rtp::{Accepts, FRAME, Law, MAX_PACKET, Receiver, Sender};
+use nightline_sip::Codec;
+use nightline_sip::rtp::{Accepts, MAX_PACKET, Receiver, Sender};
 
 fn tick(c: &mut Criterion) {
-    for law in [Law::A, Law::Mu] {
+    for codec in Codec::ALL {
         for (name, lost) in [("clean", u32::MAX), ("every tenth packet lost", 10)] {
-            c.bench_function(&format!("{law:?}-law, {name}"), |b| {
+            c.bench_function(&format!("{}, {name}", codec.name()), |b| {
                 #[expect(clippy::disallowed_methods, reason = "the origin of the benchmark's own time")]
                 let mut now = Instant::now();
                 let from = SocketAddr::from(([192, 0, 2, 1], 4_000));
-                let payload_type = law.payload_type();
+                let payload_type = codec.payload_type();
                 let accepts =
-                    Accepts { law, payload_type, dtmf_payload_type: Some(101), cn_payload_type: None };
+                    Accepts { codec, payload_type, dtmf_payload_type: Some(101), cn_payload_type: None };
                 let mut receiver = Receiver::new(now, from, accepts);
-                let mut sender = Sender::new(law, payload_type, Some(101));
+                let mut sender = Sender::new(codec, payload_type, Some(101));
                 let mut packet = [0; MAX_PACKET];
-                let mut audio = [0i16; FRAME];
+                let mut audio = vec![0i16; codec.frame()];
                 let mut count = 0u32;
                 b.iter(|| {
                     now += Duration::from_millis(20);

@@ -64,6 +64,6 @@ pub use endpoint::{
 pub use error::Error;
 pub use registrar::{Account, Binding, RegistrarConfig, RegistrarEvent};
 pub use sdes::{MasterKey, SrtpParams, SrtpPolicy, SrtpSuite};
-pub use sdp::{Codec, Direction, LocalMedia, MediaParams};
+pub use sdp::{Codec, Direction, LocalMedia, MediaParams, UnknownCodec};
 pub use stack::Transport;
 pub use tls::{CertificateFiles, Roots, TlsConfig, TlsError};

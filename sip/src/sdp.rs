@@ -12,7 +12,7 @@ use sipx_sdp::{Attribute, MediaDescription, SessionDescription};
 
 use crate::sdes::{Crypto, MasterKey, SrtpParams, SrtpPolicy, Terms};
 
-/// A speech codec that can be negotiated. G.722 and Opus will join it.
+/// A speech codec that can be negotiated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Codec {
@@ -20,37 +20,75 @@ pub enum Codec {
     Pcma,
     /// G.711 µ-law, 8 kHz (North America, Japan).
     Pcmu,
+    /// G.722, 16 kHz at 64 kbit/s.
+    G722,
+    /// Opus, here one channel at 16 kHz, with forward error correction.
+    Opus,
 }
 
 impl Codec {
     /// All that this version can negotiate, best known first.
-    pub const ALL: [Self; 2] = [Self::Pcma, Self::Pcmu];
+    pub const ALL: [Self; 4] = [Self::Pcma, Self::Pcmu, Self::G722, Self::Opus];
 
     /// The encoding name in SDP.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pcma => "PCMA",
             Self::Pcmu => "PCMU",
+            Self::G722 => "G722",
+            Self::Opus => "opus",
         }
     }
 
-    /// RTP clock rate in Hz.
+    /// RTP clock rate in Hz: for G.722 by an old mistake half of its sample rate (RFC 3551 §4.5.2), for Opus always the same
+    /// (RFC 7587 §4.1).
     pub fn clock_rate(self) -> u32 {
-        8000
+        match self {
+            Self::Pcma | Self::Pcmu | Self::G722 => 8_000,
+            Self::Opus => 48_000,
+        }
     }
 
-    /// The payload type that RFC 3551 gives it.
+    /// The payload type that RFC 3551 gives it, or with which we offer it.
     pub fn payload_type(self) -> u8 {
         match self {
             Self::Pcma => 8,
             Self::Pcmu => 0,
+            Self::G722 => 9,
+            Self::Opus => 107,
         }
+    }
+
+    /// As it stands in `a=rtpmap`.
+    fn rtpmap(self) -> String {
+        let channels = if self == Self::Opus { "/2" } else { "" };
+        format!("{}/{}{channels}", self.name(), self.clock_rate())
+    }
+
+    /// As it stands in `a=fmtp`, if anything is to be said.
+    fn fmtp(self) -> Option<&'static str> {
+        (self == Self::Opus).then_some("useinbandfec=1;maxplaybackrate=16000;sprop-maxcapturerate=16000")
     }
 
     fn named(encoding: &str, clock_rate: u32) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|codec| codec.name().eq_ignore_ascii_case(encoding) && codec.clock_rate() == clock_rate)
+    }
+}
+
+/// There is no codec of that name here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no codec \"{}\": known are PCMA, PCMU, G722 and opus", .0.escape_debug())]
+pub struct UnknownCodec(pub String);
+
+impl std::str::FromStr for Codec {
+    type Err = UnknownCodec;
+
+    /// By its encoding name, in any case.
+    fn from_str(name: &str) -> Result<Self, UnknownCodec> {
+        let found = Self::ALL.into_iter().find(|codec| codec.name().eq_ignore_ascii_case(name));
+        found.ok_or_else(|| UnknownCodec(name.into()))
     }
 }
 
@@ -161,7 +199,7 @@ pub enum SdpError {
     #[error("no a=crypto in common; offer AES_CM_128_HMAC_SHA1_80 with one key, without MKI")]
     NoCommonSuite,
     /// None of the codecs fits.
-    #[error("no codec in common; offer PCMA or PCMU")]
+    #[error("no codec in common; offer PCMA, PCMU, G722 or opus")]
     NoCommonCodec,
 }
 
@@ -177,7 +215,7 @@ impl SdpError {
             }
             Self::SrtpRequired => (302, "Incompatible transport protocol: SRTP is required, offer RTP/SAVP"),
             Self::NoCommonSuite => (399, "No a=crypto in common: offer AES_CM_128_HMAC_SHA1_80 without MKI"),
-            Self::NoCommonCodec => (305, "Incompatible media format: offer PCMA or PCMU"),
+            Self::NoCommonCodec => (305, "Incompatible media format: offer PCMA, PCMU, G722 or opus"),
         }
     }
 }
@@ -202,7 +240,8 @@ struct Stream {
     addr: SocketAddr,
     rtcp: Option<SocketAddr>,
     codecs: Vec<(Codec, u8)>,
-    dtmf: Option<u8>,
+    /// Payload types of telephone events and the clocks of their timestamps, in Hz.
+    dtmf: Vec<(u8, u32)>,
     comfort_noise: Option<u8>,
     sends: bool,
     receives: bool,
@@ -216,8 +255,8 @@ pub(crate) struct Origin {
     pub(crate) version: u64,
 }
 
-/// Default payload type for telephone events in our offers.
-const DTMF_PAYLOAD_TYPE: u8 = 101;
+/// Payload types for telephone events in our offers, by the clock of the codecs that they go with.
+const DTMF_PAYLOAD_TYPES: [(u8, u32); 2] = [(101, 8_000), (110, 48_000)];
 const COMFORT_NOISE_PAYLOAD_TYPE: u8 = 13;
 
 impl Remote {
@@ -317,7 +356,9 @@ impl Remote {
         let mut session = SessionDescription::new(local.ip, origin.id, origin.version);
         for (i, offered) in self.session.media.iter().enumerate() {
             if i == stream.index {
-                let mut media = audio(local, &[codec], stream.dtmf, stream.comfort_noise, params.direction);
+                let dtmf = stream.dtmf_with(codec.0).map(|payload_type| (payload_type, codec.0.clock_rate()));
+                let mut media =
+                    audio(local, &[codec], dtmf.as_slice(), stream.comfort_noise, params.direction);
                 media.protocol.clone_from(&offered.protocol);
                 if let (Some(theirs), Some(srtp)) = (crypto, srtp) {
                     let ours = Crypto { key: srtp.local, ..*theirs };
@@ -344,7 +385,7 @@ impl Stream {
         };
         let ip = session.address_for(media)?;
         let mut codecs: Vec<(Codec, u8)> = Vec::new();
-        let (mut dtmf, mut comfort_noise) = (None, None);
+        let (mut dtmf, mut comfort_noise) = (Vec::new(), None);
         for format in &media.formats {
             let Ok(payload_type) = format.parse::<u8>() else { continue };
             if payload_type > 127 {
@@ -355,6 +396,7 @@ impl Stream {
                 (Some(map), _) => (map.encoding(), map.clock_rate()),
                 (None, 0) => ("PCMU", 8000),
                 (None, 8) => ("PCMA", 8000),
+                (None, 9) => ("G722", 8000),
                 (None, 13) => ("CN", 8000),
                 (None, _) => continue,
             };
@@ -362,8 +404,8 @@ impl Stream {
                 if !codecs.iter().any(|(known, _)| *known == codec) {
                     codecs.push((codec, payload_type));
                 }
-            } else if encoding.eq_ignore_ascii_case("telephone-event") && clock_rate == 8000 {
-                dtmf = dtmf.or(Some(payload_type));
+            } else if encoding.eq_ignore_ascii_case("telephone-event") {
+                dtmf.push((payload_type, clock_rate));
             } else if encoding.eq_ignore_ascii_case("CN") && clock_rate == 8000 {
                 comfort_noise = comfort_noise.or(Some(payload_type));
             }
@@ -398,13 +440,21 @@ impl Stream {
         ours.iter().find_map(|codec| self.codecs.iter().find(|(theirs, _)| theirs == codec)).copied()
     }
 
+    /// The payload type of telephone events whose timestamps are those of `codec`: others could not be told apart from its silence.
+    fn dtmf_with(&self, codec: Codec) -> Option<u8> {
+        self.dtmf
+            .iter()
+            .find(|(_, clock)| *clock == codec.clock_rate())
+            .map(|(payload_type, _)| *payload_type)
+    }
+
     fn params(&self, codec: (Codec, u8), wish: Direction, srtp: Option<SrtpParams>) -> MediaParams {
         MediaParams {
             remote: self.addr,
             remote_rtcp: self.rtcp,
             codec: codec.0,
             payload_type: codec.1,
-            dtmf_payload_type: self.dtmf,
+            dtmf_payload_type: self.dtmf_with(codec.0),
             comfort_noise_payload_type: self.comfort_noise,
             direction: Direction::new(wish.sends() && self.receives, wish.receives() && self.sends),
             ptime: self.ptime,
@@ -425,13 +475,25 @@ pub(crate) fn offer(
     let mut codecs: Vec<(Codec, u8)> = agreed.iter().map(|a| (a.codec, a.payload_type)).collect();
     for &codec in &local.codecs {
         if !codecs.iter().any(|(known, _)| *known == codec) {
-            codecs.push((codec, codec.payload_type()));
+            let taken = |payload_type| codecs.iter().any(|(_, known)| *known == payload_type);
+            codecs.push((codec, free(codec.payload_type(), taken)));
         }
     }
-    let dtmf = agreed.and_then(|a| a.dtmf_payload_type).unwrap_or(DTMF_PAYLOAD_TYPE);
+    let mut dtmf: Vec<(u8, u32)> =
+        agreed.and_then(|a| Some((a.dtmf_payload_type?, a.codec.clock_rate()))).into_iter().collect();
+    for (payload_type, clock) in DTMF_PAYLOAD_TYPES {
+        let wanted = codecs.iter().any(|(codec, _)| codec.clock_rate() == clock);
+        if wanted && !dtmf.iter().any(|(_, known)| *known == clock) {
+            let taken = |payload_type| {
+                codecs.iter().any(|(_, known)| *known == payload_type)
+                    || dtmf.iter().any(|(known, _)| *known == payload_type)
+            };
+            dtmf.push((free(payload_type, taken), clock));
+        }
+    }
     let noise = agreed.and_then(|a| a.comfort_noise_payload_type).unwrap_or(COMFORT_NOISE_PAYLOAD_TYPE);
     let mut session = SessionDescription::new(local.ip, origin.id, origin.version);
-    let mut media = audio(local, &codecs, Some(dtmf), Some(noise), wish);
+    let mut media = audio(local, &codecs, &dtmf, Some(noise), wish);
     if !keys.is_empty() {
         "RTP/SAVP".clone_into(&mut media.protocol);
         media.attributes.extend(keys.iter().map(|key| Attribute::valued("crypto", key.to_value())));
@@ -440,28 +502,39 @@ pub(crate) fn offer(
     session.to_string_sdp()
 }
 
+/// `wanted`, or the first dynamic payload type that is not `taken`.
+fn free(wanted: u8, taken: impl Fn(u8) -> bool) -> u8 {
+    if taken(wanted) {
+        (96..128).find(|payload_type| !taken(*payload_type)).unwrap_or(wanted)
+    } else {
+        wanted
+    }
+}
+
 fn audio(
     local: &LocalMedia,
     codecs: &[(Codec, u8)],
-    dtmf: Option<u8>,
+    dtmf: &[(u8, u32)],
     comfort_noise: Option<u8>,
     direction: Direction,
 ) -> MediaDescription {
     let mut formats: Vec<String> = Vec::new();
     let mut attributes: Vec<Attribute> = Vec::new();
-    let mut add = |payload_type: u8, name: &str, rate: u32| {
+    let mut add = |payload_type: u8, map: &str, parameters: Option<&str>| {
         formats.push(payload_type.to_string());
-        attributes.push(Attribute::valued("rtpmap", format!("{payload_type} {name}/{rate}")));
+        attributes.push(Attribute::valued("rtpmap", format!("{payload_type} {map}")));
+        if let Some(parameters) = parameters {
+            attributes.push(Attribute::valued("fmtp", format!("{payload_type} {parameters}")));
+        }
     };
     for (codec, payload_type) in codecs {
-        add(*payload_type, codec.name(), codec.clock_rate());
+        add(*payload_type, &codec.rtpmap(), codec.fmtp());
     }
     if let Some(payload_type) = comfort_noise {
-        add(payload_type, "CN", 8000);
+        add(payload_type, "CN/8000", None);
     }
-    if let Some(payload_type) = dtmf {
-        add(payload_type, "telephone-event", 8000);
-        attributes.push(Attribute::valued("fmtp", format!("{payload_type} 0-16")));
+    for (payload_type, clock) in dtmf {
+        add(*payload_type, &format!("telephone-event/{clock}"), Some("0-16"));
     }
     let mut media = MediaDescription::audio(local.port, formats);
     media.attributes = attributes;

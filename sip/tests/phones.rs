@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nightline_sip::rtp::{FRAME, Law, MediaConfig, MediaPort, MediaSession, MediaStats};
+use nightline_sip::rtp::{FRAME, MediaConfig, MediaPort, MediaSession, MediaStats};
 use nightline_sip::{
     Account, Codec, Dial, DigestAlgorithm, Endpoint, EndpointConfig, IncomingCalls, LocalMedia,
     OutgoingEvent, RegistrarConfig, RegistrarEvent, Seats, Secret, Session, SessionEvent, SrtpPolicy,
@@ -279,10 +279,10 @@ async fn talk(media: &mut MediaSession, time: Duration) -> (u32, MediaStats) {
         media.drain(now());
         let heard = media.pull(now());
         if frame + 25 >= ticks {
-            level += heard.samples.iter().map(|sample| u32::from(sample.unsigned_abs())).sum::<u32>();
+            level += heard.audio.iter().map(|sample| u32::from(sample.unsigned_abs())).sum::<u32>();
         }
         // 500 Hz: sixteen samples.
-        media.push(now(), &std::array::from_fn(|i| if i % 16 < 8 { 6_000 } else { -6_000 }));
+        media.push(now(), &std::array::from_fn::<_, FRAME, _>(|i| if i % 16 < 8 { 6_000 } else { -6_000 }));
     }
     (level / 25 / FRAME as u32, media.stats())
 }
@@ -290,7 +290,7 @@ async fn talk(media: &mut MediaSession, time: Duration) -> (u32, MediaStats) {
 fn secured(session: &Session, port: MediaPort, suite: SrtpSuite) -> MediaSession {
     let params = session.media();
     assert_eq!(params.srtp.as_deref().map(|srtp| srtp.suite), Some(suite));
-    let mut media = MediaSession::new(now(), port, MediaConfig::new(params.remote, Law::A));
+    let mut media = MediaSession::new(now(), port, MediaConfig::new(params.remote, Codec::Pcma));
     media.secure(now(), params.srtp.as_deref());
     media
 }
@@ -388,7 +388,7 @@ async fn baresip_calls_us_over_tls_and_holds_and_resumes_with_srtp() {
             panic!("no new media")
         };
         assert!(params.srtp.is_some() && params.direction.sends() == (key == "X"), "{params:?}");
-        let mut config = MediaConfig::new(params.remote, Law::A);
+        let mut config = MediaConfig::new(params.remote, Codec::Pcma);
         (config.send, config.receive) = (params.direction.sends(), params.direction.receives());
         media.configure(config);
         media.secure(now(), params.srtp.as_deref());

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use nightline_sip::Codec;
 use nightline_sip::rtp::{Accepts, FRAME, Kind, Law, MAX_PACKET, Pulled, Receiver, Reject, Reporter, Sender};
 use proptest::prelude::*;
 use rand::rngs::SmallRng;
@@ -20,7 +21,7 @@ fn peer() -> SocketAddr {
 }
 
 fn accepts() -> Accepts {
-    Accepts { law: Law::A, payload_type: 8, dtmf_payload_type: Some(101), cn_payload_type: Some(13) }
+    Accepts { codec: Codec::Pcma, payload_type: 8, dtmf_payload_type: Some(101), cn_payload_type: Some(13) }
 }
 
 /// A packet by hand, A-law.
@@ -129,7 +130,7 @@ fn listen(wires: &[Wire], length: Duration) -> Heard {
             let _ = receiver.packet(start + wire.at, peer(), &wire.bytes);
         }
         let pulled = receiver.pull(start + now);
-        heard.0.extend(pulled.samples);
+        heard.0.extend_from_slice(&pulled.audio);
         heard.1.push(pulled);
         now += TICK;
     }
@@ -245,7 +246,7 @@ fn concealment_of_one_packet_keeps_the_voice_and_a_long_gap_ends_in_silence() {
     let concealed: Vec<_> = heard.frames.iter().filter(|frame| frame.kind == Kind::Concealed).collect();
     assert!(concealed.len() >= 4, "one frame and three: {}", concealed.len());
     let strength =
-        |frame: &Pulled| frame.samples.iter().map(|s| u64::from(s.unsigned_abs())).sum::<u64>() / 160;
+        |frame: &Pulled| frame.audio.iter().map(|s| u64::from(s.unsigned_abs())).sum::<u64>() / 160;
     assert!(strength(concealed[0]) > 3_500, "a single lost frame is as loud as its neighbours");
     let silent = heard.frames[60..].iter().filter(|frame| strength(frame) == 0).count();
     assert!((14..=18).contains(&silent), "400 ms lost, 60 ms filled: {silent} frames are silent");
@@ -379,7 +380,7 @@ fn digits_come_once_each_when_a_third_of_their_packets_is_lost() {
     for seed in 0..40 {
         let mut rng = SmallRng::seed_from_u64(seed);
         let start = origin();
-        let mut sender = Sender::new(Law::A, 8, Some(101));
+        let mut sender = Sender::new(Codec::Pcma, 8, Some(101));
         let mut receiver = Receiver::new(start, peer(), accepts());
         for digit in "1122#0".chars() {
             sender.queue_dtmf(digit, Duration::from_millis(160)).expect("a key");
@@ -476,7 +477,7 @@ proptest! {
             }
             now += Duration::from_millis(wait);
             let _ = receiver.packet(now, peer(), &bytes);
-            prop_assert_eq!(receiver.pull(now).samples.len(), FRAME);
+            prop_assert_eq!(receiver.pull(now).audio.len(), FRAME);
         }
     }
 
@@ -493,7 +494,8 @@ proptest! {
         }
         let now = origin();
         let mut reporter = Reporter::new(now, "test".into());
-        if reporter.packet(now + TICK, 7, &bytes).is_ok() {
+        let sender = Sender::new(Codec::Pcma, 8, None);
+        if reporter.packet(now + TICK, &sender, &bytes).is_ok() {
             prop_assert!(bytes.len().is_multiple_of(4), "a fragment was taken");
         }
     }
@@ -511,4 +513,60 @@ proptest! {
             receiver.pull(now);
         }
     }
+}
+
+/// Sends ten seconds of a voice-like tone as Opus, without the packets of `lost`; the receiver afterwards, and the weakest frame heard.
+fn opus_without(lost: impl Fn(u32) -> bool, swapped: Option<u32>) -> (Receiver, f32) {
+    let start = origin();
+    let opus =
+        Accepts { codec: Codec::Opus, payload_type: 107, dtmf_payload_type: None, cn_payload_type: None };
+    let (mut sender, mut receiver) =
+        (Sender::new(Codec::Opus, 107, None), Receiver::new(start, peer(), opus));
+    // As their reports would have it.
+    sender.expect_loss(0.1);
+    let (mut weakest, mut held) = (f32::MAX, None::<Vec<u8>>);
+    for frame in 0..500u32 {
+        let now = start + TICK * frame;
+        let audio: Vec<i16> = (0..320)
+            .map(|at| {
+                let t = (frame * 320 + at) as f32 / 16_000.0 * std::f32::consts::TAU;
+                ((t * 200.0).sin() * 5_000.0 + (t * 400.0).sin() * 3_000.0) as i16
+            })
+            .collect();
+        let mut packet = [0; MAX_PACKET];
+        let length = sender.frame(now, &audio, &mut packet);
+        if swapped == Some(frame) {
+            held = Some(packet[..length].to_vec());
+        } else if !lost(frame) {
+            receiver.packet(now, peer(), &packet[..length]).expect("a packet in time");
+            if let Some(late) = held.take() {
+                assert_eq!(receiver.packet(now, peer(), &late), Err(Reject::Late));
+            }
+        }
+        let pulled = receiver.pull(now);
+        if frame > 20 {
+            let energy: f32 = pulled.audio.iter().map(|s| f32::from(*s).powi(2)).sum();
+            weakest = weakest.min((energy / 320.0).sqrt());
+        }
+    }
+    (receiver, weakest)
+}
+
+#[test]
+fn opus_repeats_what_was_lost_in_the_packet_after() {
+    let (clean, whole) = opus_without(|_| false, None);
+    assert_eq!((clean.stats().lost, clean.stats().concealed_ms), (0, 0));
+    let (lossy, weakest) = opus_without(|frame| frame > 30 && frame % 10 == 0, None);
+    assert_eq!(lossy.stats().lost, 46);
+    // 20 ms each would be made up without.
+    assert!(lossy.stats().concealed_ms <= 40, "{} ms", lossy.stats().concealed_ms);
+    assert!(weakest > whole * 0.4, "a lost frame is heard at {weakest}, others at {whole} and more");
+}
+
+#[test]
+fn an_overtaken_packet_does_not_spoil_what_follows_it() {
+    let (receiver, weakest) = opus_without(|_| false, Some(250));
+    let (_, whole) = opus_without(|_| false, None);
+    assert_eq!((receiver.stats().lost, receiver.stats().late), (0, 1));
+    assert!(weakest > whole * 0.4, "{weakest} of {whole}");
 }

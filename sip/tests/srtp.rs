@@ -6,9 +6,10 @@ mod secure;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use nightline_sip::rtp::{FRAME, Kind, Law, MediaConfig, MediaPort, MediaSession};
+use nightline_sip::rtp::{FRAME, Kind, MediaConfig, MediaPort, MediaSession};
 use nightline_sip::{
-    Direction, Endpoint, EndpointConfig, Error, MediaParams, SessionEvent, SrtpPolicy, SrtpSuite, Transport,
+    Codec, Direction, Endpoint, EndpointConfig, Error, MediaParams, SessionEvent, SrtpPolicy, SrtpSuite,
+    Transport,
 };
 use secure::{Authority, LOOPBACK, call, dial, endpoint, media, port, refused, soon};
 use tokio::net::UdpSocket;
@@ -25,7 +26,7 @@ fn free_port() -> MediaPort {
 }
 
 fn config(params: &MediaParams, remote: SocketAddr) -> MediaConfig {
-    let mut config = MediaConfig::new(remote, Law::A);
+    let mut config = MediaConfig::new(remote, Codec::Pcma);
     (config.send, config.receive) = (params.direction.sends(), params.direction.receives());
     config
 }
@@ -123,7 +124,7 @@ async fn a_call_over_tls_has_encrypted_audio_both_ways_through_hold_and_resume()
         pass(&relay, &mut two, &mut one, now).await;
         let (at_one, at_two) = (one.pull(now), two.pull(now));
         for pulled in [at_one, at_two].iter().filter(|pulled| pulled.kind == Kind::Played) {
-            assert!((2_800..3_200).contains(&pulled.samples[80]), "{}", pulled.samples[80]);
+            assert!((2_800..3_200).contains(&pulled.audio[80]), "{}", pulled.audio[80]);
             played += 1;
         }
         if frame == 50 {

@@ -308,7 +308,9 @@ impl Call {
             (Stage::Bridged { .. }, Some(seat)) => *seat,
             _ => self.frame_for_caller(),
         };
-        self.echo.play(&to_caller);
+        if !self.is_bridged() {
+            self.echo.play(&to_caller);
+        }
         self.outputs.push_back(Output::Play { leg: LegId::Caller, frame: to_caller });
         if seat.is_some() {
             let frame = self.frame_for_seat(caller);
@@ -355,6 +357,16 @@ impl Call {
         let message = matches!(self.asking, Asking::Message { .. });
         let patience = if message { MESSAGE_PAUSE } else { self.settings.no_input };
         self.run_timer_while(quiet, Timer::NoInput, patience);
+    }
+
+    fn is_bridged(&self) -> bool {
+        matches!(self.stage, Stage::Bridged { .. })
+    }
+
+    /// Caller and seat talk, and nothing is made of it: what each says may go straight to the other, and [`Input::Tick`] may bring
+    /// silence.
+    pub fn is_passed_through(&self) -> bool {
+        self.is_bridged() && !self.settings.notes
     }
 
     /// A seat has accepted: what the bot is saying is played out, and nobody listens.

@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Call;
 use super::event::{EventKind, LegId};
 use super::io::{HearingId, Output};
 use super::listening::VoiceActivity;
-use super::{Call, Stage};
 use crate::asr::{self, Purpose, Transcript};
 use crate::clock::Time;
 use crate::media::{FRAME_TIME, Frame};
@@ -81,7 +81,7 @@ impl Call {
             self.overheard.seat = None;
             return;
         };
-        let bridged = matches!(self.stage, Stage::Bridged { .. });
+        let bridged = self.is_bridged();
         if self.is_consulting() || bridged && self.settings.notes {
             self.overhear_leg(LegId::Seat, seat);
         }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use nightline_sip::{Endpoint, EndpointConfig, Transport};
+use nightline_sip::{Codec, Endpoint, EndpointConfig, Transport};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -32,6 +32,9 @@ pub struct Args {
     /// Address to call from.
     #[arg(long, default_value = "127.0.0.1")]
     bind: IpAddr,
+    /// Offer only this: PCMA, PCMU, G722 or opus; may be given several times, best first. Those of `sip.codecs` if left out.
+    #[arg(long, value_name = "CODEC")]
+    codec: Vec<Codec>,
     /// What the far end sees as the calling party.
     #[arg(long, default_value = "sip:13800138000@127.0.0.1")]
     from: String,
@@ -58,6 +61,7 @@ impl Args {
             bind: self.bind,
             advertised: self.bind,
             ports: config.rtp.ports.clone(),
+            codecs: if self.codec.is_empty() { config.sip.codecs.clone() } else { self.codec.into() },
             from: self.from.as_str().into(),
             ring_timeout: Duration::from_secs(60),
             clock: Clock::start(),

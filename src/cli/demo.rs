@@ -144,6 +144,7 @@ fn line(endpoint: &Endpoint, config: &Config, from: &str) -> Line {
         bind: HERE,
         advertised: HERE,
         ports: config.rtp.ports.clone(),
+        codecs: config.sip.codecs.clone(),
         from: from.into(),
         ring_timeout: Duration::from_secs(30),
         clock: Clock::start(),

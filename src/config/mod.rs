@@ -13,12 +13,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use figment::Figment;
 use figment::providers::Serialized;
 use ipnet::IpNet;
-use nightline_sip::{DigestAlgorithm, SrtpPolicy, TlsConfig};
+use nightline_sip::{Codec, DigestAlgorithm, SrtpPolicy, TlsConfig};
 use secrecy::SecretString;
 
 use crate::asr::remote;
@@ -133,6 +134,8 @@ pub struct Sip {
     pub allow: Vec<IpNet>,
     /// Whose `P-Asserted-Identity` is believed.
     pub trusted: Vec<IpNet>,
+    /// What is offered and taken, best first; at least one.
+    pub codecs: Arc<[Codec]>,
     /// `User-Agent` and `Server`.
     pub user_agent: String,
     /// Calls at one time, 1..=10000.

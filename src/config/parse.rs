@@ -154,6 +154,7 @@ impl Check<'_> {
                 }),
                 allow: self.networks("sip.allow", &raw.sip.allow),
                 trusted: self.networks("sip.trusted", &raw.sip.trusted),
+                codecs: self.codecs(&raw.sip.codecs),
                 user_agent: self.line("sip.user_agent", &raw.sip.user_agent),
                 max_calls,
                 session_expires: self.seconds(

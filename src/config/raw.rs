@@ -7,6 +7,7 @@ mod values;
 
 use std::path::PathBuf;
 
+use nightline_sip::Codec;
 use serde::{Deserialize, Serialize};
 
 pub use people::{Outbound, Registration, Seat, Seats, Webhook};
@@ -64,6 +65,8 @@ pub struct Sip {
     pub allow: Vec<String>,
     /// Those among them whose `P-Asserted-Identity` is believed.
     pub trusted: Vec<String>,
+    /// What is offered and taken, best first: `PCMA`, `PCMU`, `G722`, `opus`.
+    pub codecs: Vec<String>,
     /// `User-Agent` and `Server`.
     pub user_agent: String,
     /// Calls at one time; the next is refused with 486.
@@ -289,6 +292,7 @@ impl Default for Sip {
             external_ip: None,
             allow: Vec::new(),
             trusted: Vec::new(),
+            codecs: Codec::ALL.map(|codec| codec.name().to_owned()).into(),
             user_agent: "Nightline".into(),
             max_calls: 200,
             session_expires_s: Secs(1800),

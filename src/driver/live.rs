@@ -149,6 +149,18 @@ fn tick<L: Leg>(
     mut seat: Option<&mut Seat>,
     recorder: Option<&mut StereoWriter>,
 ) -> Vec<Command> {
+    if session.is_passed_through()
+        && let Some(leg) = seat.as_mut().and_then(|seat| seat.leg())
+        && let Some((heard, said)) = caller.pass(now, leg, recorder.is_some())
+    {
+        let silence = Input::Tick { caller: Frame::SILENCE, seat: Some(Frame::SILENCE) };
+        let commands = session.handle(now, silence);
+        session.frames();
+        if let Some(recorder) = recorder {
+            recorder.push(&heard, &said);
+        }
+        return commands;
+    }
     let heard = caller.pull(now);
     let from_seat = seat.as_mut().and_then(|seat| seat.pull(now));
     let commands = session.handle(now, Input::Tick { caller: heard, seat: from_seat });

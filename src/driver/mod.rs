@@ -148,6 +148,11 @@ impl Session {
         &self.id
     }
 
+    /// Whether what caller and seat say may go straight to the other.
+    pub fn is_passed_through(&self) -> bool {
+        self.call.is_passed_through()
+    }
+
     /// True once the call has ended.
     pub fn is_over(&self) -> bool {
         self.call.is_over()

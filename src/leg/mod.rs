@@ -1,5 +1,6 @@
 //! What connects a call to someone: one adapter a door, all with 20 ms frames of 16 kHz.
 
+pub mod coded;
 pub mod context;
 #[cfg(feature = "desk")]
 pub mod desk;
@@ -19,6 +20,11 @@ pub trait Leg: Send {
     fn pull(&mut self, now: Time) -> Frame;
     /// Sends 20 ms to the party. Called once every 20 ms; never blocks.
     fn push(&mut self, now: Time, frame: &Frame);
+    /// Joins the party with `seat` for 20 ms, as their lines code it: nobody looks at it. What each of the two said, silence if it is not
+    /// `kept`; none if this door cannot, and nothing was done. Called in place of [`Leg::pull`] and [`Leg::push`].
+    fn pass(&mut self, _now: Time, _seat: &mut SipLeg, _kept: bool) -> Option<(Frame, Frame)> {
+        None
+    }
     /// Waits for the next event. Safe to cancel.
     fn event(&mut self) -> impl Future<Output = LegEvent> + Send;
     /// Presses a key towards the party, if its line takes keys.

@@ -5,17 +5,17 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nightline_sip::rtp::{Law, MediaConfig, MediaPort, MediaSession, MediaStats, PortError};
+use nightline_sip::rtp::{Audio, MediaConfig, MediaPort, MediaSession, MediaStats, PortError};
 use nightline_sip::{
     Codec, Dial, Endpoint, FailCause, IncomingCall, LocalMedia, MediaParams, OutgoingEvent, Session,
     SessionEvent, TransferStage,
 };
 
+use super::coded::{self, Coded, Coder};
 use super::{Leg, LegEvent};
 use crate::call::event::HandoffOutcome;
 use crate::clock::{Clock, Time};
 use crate::media::Frame;
-use crate::media::wire::{FromWire, ToWire};
 use crate::record::MediaRecord;
 use crate::screen::Screens;
 
@@ -33,6 +33,8 @@ pub struct Line {
     pub advertised: IpAddr,
     /// Ports for RTP.
     pub ports: RangeInclusive<u16>,
+    /// What is offered and taken, best first.
+    pub codecs: Arc<[Codec]>,
     /// What the far end sees as the calling party, as a SIP URI.
     pub from: Arc<str>,
     /// How long it may ring.
@@ -127,11 +129,8 @@ impl Line {
 
     fn media(&self) -> Result<(MediaPort, LocalMedia), Error> {
         let port = MediaPort::bind(self.bind, self.ports.clone())?;
-        let local = LocalMedia {
-            ip: self.advertised,
-            port: port.local().port(),
-            codecs: vec![Codec::Pcma, Codec::Pcmu],
-        };
+        let local =
+            LocalMedia { ip: self.advertised, port: port.local().port(), codecs: self.codecs.to_vec() };
         Ok((port, local))
     }
 }
@@ -140,11 +139,9 @@ impl Line {
 pub struct SipLeg {
     session: Session,
     media: MediaSession,
-    codec: Codec,
     held: bool,
     clock: Clock,
-    to_wire: ToWire,
-    from_wire: FromWire,
+    coder: Coder,
 }
 
 impl SipLeg {
@@ -152,15 +149,7 @@ impl SipLeg {
         let params = session.media();
         let mut media = MediaSession::new(clock.instant(clock.now()), port, media_config(params));
         media.secure(clock.instant(clock.now()), params.srtp.as_deref());
-        Self {
-            held: is_held(params),
-            codec: params.codec,
-            session,
-            media,
-            clock,
-            to_wire: ToWire::default(),
-            from_wire: FromWire::default(),
-        }
+        Self { held: is_held(params), session, media, clock, coder: Coder::default() }
     }
 
     /// The clock by which [`Leg::pull`] and [`Leg::push`] are called.
@@ -179,7 +168,6 @@ impl SipLeg {
     }
 
     fn changed(&mut self, params: &MediaParams) -> Option<LegEvent> {
-        self.codec = params.codec;
         self.media.configure(media_config(params));
         self.media.secure(self.clock.instant(self.clock.now()), params.srtp.as_deref());
         let held = is_held(params);
@@ -187,17 +175,36 @@ impl SipLeg {
     }
 }
 
-impl Leg for SipLeg {
-    fn pull(&mut self, now: Time) -> Frame {
+impl Coded for SipLeg {
+    fn take(&mut self, now: Time) -> Audio {
         let now = self.clock.instant(now);
         self.media.drain(now);
-        let pulled = self.media.pull(now);
-        self.from_wire.convert(&pulled.samples)
+        self.media.pull(now).audio
+    }
+
+    fn give(&mut self, now: Time, audio: &Audio) {
+        let audio = self.coder.pass(audio, self.media.codec());
+        self.media.push(self.clock.instant(now), &audio);
+    }
+
+    fn hear(&mut self, audio: &Audio) -> Frame {
+        self.coder.hear(audio)
+    }
+}
+
+impl Leg for SipLeg {
+    fn pull(&mut self, now: Time) -> Frame {
+        let audio = self.take(now);
+        self.hear(&audio)
     }
 
     fn push(&mut self, now: Time, frame: &Frame) {
-        let samples = self.to_wire.convert(frame);
-        self.media.push(self.clock.instant(now), &samples);
+        let audio = self.coder.say(frame, self.media.codec());
+        self.media.push(self.clock.instant(now), &audio);
+    }
+
+    fn pass(&mut self, now: Time, seat: &mut SipLeg, kept: bool) -> Option<(Frame, Frame)> {
+        Some(coded::join(now, self, seat, kept))
     }
 
     async fn event(&mut self) -> LegEvent {
@@ -262,7 +269,7 @@ impl Leg for SipLeg {
     }
 
     fn media(&self) -> MediaRecord {
-        media_record("caller", self.codec.name(), &self.media.stats())
+        media_record("caller", self.media.codec().name(), &self.media.stats())
     }
 }
 
@@ -285,11 +292,7 @@ pub fn media_record(leg: &str, codec: &str, stats: &MediaStats) -> MediaRecord {
 fn media_config(params: &MediaParams) -> MediaConfig {
     MediaConfig {
         remote: params.remote,
-        law: match params.codec {
-            Codec::Pcmu => Law::Mu,
-            // We offer nothing but G.711.
-            _ => Law::A,
-        },
+        codec: params.codec,
         payload_type: params.payload_type,
         dtmf_payload_type: params.dtmf_payload_type,
         cn_payload_type: params.comfort_noise_payload_type,

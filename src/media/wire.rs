@@ -37,8 +37,8 @@ impl Default for FromWire {
 }
 
 impl FromWire {
-    /// 20 ms in, 20 ms out.
-    pub fn convert(&mut self, samples: &[i16; WIRE_FRAME]) -> Frame {
+    /// 20 ms in, 20 ms out; another length than [`WIRE_FRAME`] is logged and gives silence.
+    pub fn convert(&mut self, samples: &[i16]) -> Frame {
         let mut frame = Frame::SILENCE;
         if let Err(error) = self.0.block(samples, &mut frame.0) {
             tracing::error!(%error, "a frame was not resampled");

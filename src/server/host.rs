@@ -95,6 +95,7 @@ impl Host {
             bind,
             advertised,
             ports: self.config.rtp.ports.clone(),
+            codecs: self.config.sip.codecs.clone(),
             from,
             ring_timeout,
             clock,

@@ -3,7 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use nightline_sip::rtp::{Accepts, Kind, Law, MAX_PACKET, Receiver, Sender};
+use nightline_sip::Codec;
+use nightline_sip::rtp::{Accepts, Kind, MAX_PACKET, Receiver, Sender};
 
 use super::network::{Network, Weather};
 use crate::clock::{Clock, Time};
@@ -30,7 +31,7 @@ impl Line {
     pub(super) fn new(clock: Clock, weather: Weather, seed: u64) -> Self {
         let from = SocketAddr::from((Ipv4Addr::LOCALHOST, 4000));
         let accepts = Accepts {
-            law: Law::A,
+            codec: Codec::Pcma,
             payload_type: PAYLOAD_TYPE,
             dtmf_payload_type: Some(DTMF_PAYLOAD_TYPE),
             cn_payload_type: None,
@@ -40,7 +41,7 @@ impl Line {
             down: ToWire::default(),
             up: FromWire::default(),
             delay: weather.delay,
-            sender: Sender::new(Law::A, PAYLOAD_TYPE, Some(DTMF_PAYLOAD_TYPE)),
+            sender: Sender::new(Codec::Pcma, PAYLOAD_TYPE, Some(DTMF_PAYLOAD_TYPE)),
             network: Network::new(weather, seed),
             receiver: Receiver::new(clock.instant(Time::ZERO), from, accepts),
             from,
@@ -68,7 +69,7 @@ impl Line {
         }
         let pulled = self.receiver.pull(self.clock.instant(now));
         Received {
-            frame: self.up.convert(&pulled.samples),
+            frame: self.up.convert(&pulled.audio),
             sent: now - self.delay - pulled.delay,
             real: pulled.kind == Kind::Played,
         }

@@ -1,6 +1,7 @@
 """WAV files of 8 kHz mono 16-bit: joining, and hearing whether there is a voice."""
 
 import array
+import struct
 import time
 import tomllib
 import wave
@@ -48,22 +49,31 @@ def a_law(samples):
 
 
 class Recording:
-    """A 16-bit WAV that may still be growing."""
+    """A 16-bit WAV that may still be growing, of 8 kHz mono or a multiple of it."""
 
     def __init__(self, path):
         self.path = Path(path)
 
+    def samples(self):
+        """All of it as 8 kHz mono: of wider recordings means."""
+        data = self.path.read_bytes()
+        channels, rate = struct.unpack_from("<HI", data, 22) if len(data) >= 44 else (1, RATE)
+        samples = array.array("h", data[44 : len(data) // 2 * 2])
+        width = channels * rate // RATE
+        if width == 1:
+            return samples
+        return array.array("h", (sum(samples[at : at + width]) // width for at in range(0, len(samples) - width + 1, width)))
+
     def loud(self):
-        """For each 20 ms of 8 kHz mono: whether it holds a voice."""
-        data = self.path.read_bytes()[44:]
-        samples = array.array("h", data[: len(data) // 2 * 2])
+        """For each 20 ms: whether it holds a voice."""
+        samples = self.samples()
         return [
             sum(map(abs, samples[at : at + FRAME])) > LOUD * FRAME for at in range(0, len(samples) - FRAME + 1, FRAME)
         ]
 
     def utterances(self, pause=0.3):
         """The samples of each stretch of voice between pauses that long, in seconds."""
-        data = self.path.read_bytes()[44:]
+        data = self.samples().tobytes()
         voiced = [n for n, is_loud in enumerate(self.loud()) if is_loud]
         stretches = []
         for n in voiced:

@@ -14,8 +14,8 @@ sip_listen 127.0.0.1:{sip}
 audio_player aubridge,sink
 audio_source aufile,{wav}
 audio_alert aubridge,alert
-ausrc_srate 8000
-auplay_srate 8000
+ausrc_srate {rate}
+auplay_srate {rate}
 ausrc_channels 1
 auplay_channels 1
 audio_buffer 20-160
@@ -40,15 +40,15 @@ snd_path {rec}
 class Baresip:
     """Runs from `start` to `stop`; what it hears lies in `folder/rec/dump-*-dec.wav`, what it says in `-enc.wav`."""
 
-    def __init__(self, folder, answers=False, transport="udp", codecs="PCMA/8000/1,PCMU/8000/1", user="peer", speaks=b"", settings="", account="", registrar=None):
-        self.folder = folder
+    def __init__(self, folder, answers=False, transport="udp", codecs="PCMA/8000/1,PCMU/8000/1", user="peer", speaks=b"", settings="", account="", registrar=None, rate=audio.RATE):
+        self.folder, self.rate = folder, rate
         self.rec = folder / "rec"
         self.rec.mkdir(parents=True)
         # It takes the port after its own for TLS.
         self.port, _, self.ctrl = net.free_ports(3)
         rtp = net.free_ports(20, even=True)
-        silence = audio.write(folder / "silence.wav", speaks)
-        config = CONFIG.format(sip=self.port, wav=silence, rtp=rtp[0], rtp_end=rtp[-1], ctrl=self.ctrl, rec=self.rec)
+        silence = self._file("silence", speaks)
+        config = CONFIG.format(sip=self.port, wav=silence, rtp=rtp[0], rtp_end=rtp[-1], rate=rate, ctrl=self.ctrl, rec=self.rec)
         (folder / "config").write_text(config + settings)
         mode = "auto" if answers else "manual"
         parameters = account
@@ -82,7 +82,16 @@ class Baresip:
     def say(self, samples):
         """Speaks into the call from now on, then is silent."""
         self.said += 1
-        self.do("ausrc", f"aufile,{audio.write(self.folder / f'say-{self.said}.wav', samples)}")
+        self.do("ausrc", f"aufile,{self._file(f'say-{self.said}', samples)}")
+
+    def _file(self, name, samples):
+        """What it is to say, at its rate: its own filter would take away what is above a third of the telephone's band."""
+        path = audio.write(self.folder / f"{name}.wav", samples)
+        if self.rate == audio.RATE:
+            return path
+        wide = self.folder / f"{name}-{self.rate}.wav"
+        subprocess.run(["sox", str(path), "-r", str(self.rate), str(wide)], check=True)
+        return wide
 
     def text(self):
         """What it has printed."""

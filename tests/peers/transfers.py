@@ -13,7 +13,7 @@ from pathlib import Path
 
 import audio
 import net
-from checks import ask_and_be_answered, checks_of, said, talk_to_each_other
+from checks import ask_and_be_answered, asked_and_answered, checks_of, interrupt, said, talk_to_each_other
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -313,6 +313,38 @@ def a_seat_that_is_away_is_not_called_also_after_a_restart(stage):
     phone.do("hangup")
     assert server.record()["handoff"]["outcome"] == "no_seat"
     assert not seat.hears(), "the seat was called"
+
+
+def wideband(stage, codec, offered, rate=audio.RATE):
+    """A whole conversation of a telephone that speaks nothing but `codec`: understood, interrupting, joined with a seat in A-law."""
+    seat = stage.baresip(answers=True)
+    server = stage.server(seats=[seat_uri(seat)])
+    phone = stage.baresip(codecs=offered, rate=rate, settings=f"module {codec.lower()}.so\n")
+    phone.do("dial", server.uri())
+    hears = phone.established()
+    interrupt(phone, hears, since=hears.wait_for_turn())
+    before = hears.now()
+    phone.say(audio.utterance("demo", 2))
+    hears.wait_for_turn(since=before)
+    phone.say(audio.utterance("demo", 3))
+    seat_hears = hears_summary(seat, 30)
+    seat.do("sndcode", 1)
+    talk_to_each_other(phone, hears, seat, seat_hears)
+    phone.do("hangup")
+    record = server.record()
+    asked_and_answered(record)
+    assert record["barge_ins"] >= 1, "nobody was interrupted"
+    assert record["disposition"] == "transferred", record["disposition"]
+    codecs = {media["leg"]: media["codec"] for media in record["media"]}
+    assert codecs == {"caller": codec, "seat": "PCMA"}, codecs
+
+
+def baresip_in_g722_has_a_whole_conversation(stage):
+    wideband(stage, "G722", "G722/16000/1", rate=16000)
+
+
+def baresip_in_opus_has_a_whole_conversation(stage):
+    wideband(stage, "opus", "opus/48000/2")
 
 
 def the_bridge_has_no_gap(stage):

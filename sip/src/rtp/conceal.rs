@@ -4,6 +4,9 @@
 //! fades from 10 ms on and is silent at 60 ms. Unlike the Appendix, the last good samples are not held back 3.75 ms to
 //! blend the start: the first samples of the gap carry the step between the history and its repetition, ramped down.
 
+use super::RATE;
+
+// All of these are at 8 kHz; at 16 kHz there are twice as many.
 /// Three pitch periods of the lowest voice and a quarter of one for the blend.
 const HISTORY: usize = 390;
 /// Pitch periods looked for: 5 to 15 ms, 66 to 200 Hz.
@@ -19,9 +22,11 @@ const RAMP: usize = 32;
 /// Makes one stream of samples out of good stretches, lost stretches and silent ones, without clicks between them.
 pub(super) struct Concealer {
     /// What was played last, oldest first.
-    history: [i16; HISTORY],
+    history: Box<[i16]>,
     /// The history when the gap began.
-    source: [f32; HISTORY],
+    source: Box<[f32]>,
+    /// Samples a second, in 8 kHz.
+    scale: usize,
     period: usize,
     /// Pitch periods in the repeated stretch: 1 to 3; zero while no gap is being filled.
     periods: usize,
@@ -45,11 +50,14 @@ pub(super) struct Concealer {
 }
 
 impl Concealer {
-    pub(super) fn new() -> Self {
+    /// For `rate` samples a second: 8,000 or 16,000.
+    pub(super) fn new(rate: u32) -> Self {
+        let scale = (rate / RATE) as usize;
         Self {
-            history: [0; HISTORY],
-            source: [0.0; HISTORY],
-            period: *PITCH.start(),
+            history: vec![0; HISTORY * scale].into(),
+            source: vec![0.0; HISTORY * scale].into(),
+            scale,
+            period: *PITCH.start() * scale,
             periods: 0,
             at: 0,
             filled: 0,
@@ -67,7 +75,7 @@ impl Concealer {
 
     /// Whether a gap has lasted so long that its filling is silent.
     pub(super) fn faded(&self) -> bool {
-        self.quiet || (self.periods > 0 && self.merging == 0 && self.filled >= FADED)
+        self.quiet || (self.periods > 0 && self.merging == 0 && self.filled >= FADED * self.scale)
     }
 
     /// Takes good audio; its start is blended with the filling of a gap before it.
@@ -76,7 +84,9 @@ impl Concealer {
         if self.periods > 0 {
             if self.merging == 0 {
                 // A quarter period, and 4 ms more for each 10 ms that were lost, up to 10 ms (Appendix I, §I.2.7).
-                self.merge = (self.period / 4 + self.filled / HOLD * RAMP).min(HOLD);
+                let scale = self.scale;
+                self.merge =
+                    (self.period / 4 + self.filled / (HOLD * scale) * RAMP * scale).min(HOLD * scale);
                 self.merging = self.merge;
             }
             for sample in audio.iter_mut() {
@@ -124,8 +134,8 @@ impl Concealer {
             self.quiet = true;
             self.periods = 0;
             self.merging = 0;
-            self.ramp = RAMP;
-            self.ramp_from = f32::from(self.history[HISTORY - 1]);
+            self.ramp = RAMP * self.scale;
+            self.ramp_from = self.history.last().copied().map_or(0.0, f32::from);
         }
         // Uniform noise between -a and a has an effective value of a over the root of three.
         let amplitude = level.map_or(0.0, |level| 32_767.0 * 1.732 * 10f32.powf(-f32::from(level) / 20.0));
@@ -135,7 +145,7 @@ impl Concealer {
             self.noise ^= self.noise >> 17;
             self.noise ^= self.noise << 5;
             let noise = amplitude * (self.noise as f32 / u32::MAX as f32 * 2.0 - 1.0);
-            let ramp = self.ramp_from * self.ramp as f32 / (RAMP + 1) as f32;
+            let ramp = self.ramp_from * self.ramp as f32 / (RAMP * self.scale + 1) as f32;
             self.ramp = self.ramp.saturating_sub(1);
             *sample = (noise + ramp).clamp(-32_768.0, 32_767.0) as i16;
         }
@@ -143,11 +153,12 @@ impl Concealer {
     }
 
     fn begin(&mut self) {
-        for (to, from) in self.source.iter_mut().zip(&self.history) {
+        for (to, from) in self.source.iter_mut().zip(self.history.iter()) {
             *to = f32::from(*from);
         }
-        self.period = pitch(&self.source);
-        self.step = self.source[HISTORY - 1] - self.source[HISTORY - 1 - self.period];
+        self.period = pitch(&self.source, self.scale);
+        let last = self.source.len() - 1;
+        self.step = self.source[last] - self.source[last - self.period];
         self.periods = 1;
         self.at = 0;
         self.filled = 0;
@@ -158,7 +169,7 @@ impl Concealer {
     /// The next sample of the filling.
     fn next(&mut self) -> f32 {
         let quarter = self.period / 4;
-        if self.periods < 3 && self.filled == HOLD * self.periods {
+        if self.periods < 3 && self.filled == HOLD * self.scale * self.periods {
             self.narrow_at = self.at;
             self.periods += 1;
             self.widening = quarter;
@@ -173,7 +184,8 @@ impl Concealer {
         if self.filled < quarter {
             value += self.step * (1.0 - self.filled as f32 / quarter as f32);
         }
-        let gain = 1.0 - self.filled.saturating_sub(HOLD) as f32 / (FADED - HOLD) as f32;
+        let (hold, faded) = (HOLD * self.scale, FADED * self.scale);
+        let gain = 1.0 - self.filled.saturating_sub(hold) as f32 / (faded - hold) as f32;
         self.at = (self.at + 1) % (self.periods * self.period);
         self.filled += 1;
         (value * gain.max(0.0)).clamp(-32_768.0, 32_767.0)
@@ -183,29 +195,32 @@ impl Concealer {
     fn repeated(&self, periods: usize, at: usize) -> f32 {
         let length = periods * self.period;
         let quarter = self.period / 4;
-        let here = self.source[HISTORY - length + at];
+        let end = self.source.len();
+        let here = self.source[end - length + at];
         let left = length - at;
         if left > quarter {
             return here;
         }
-        let lead = self.source[HISTORY - length - left];
+        let lead = self.source[end - length - left];
         let new = (quarter - left + 1) as f32 / (quarter + 1) as f32;
         here * (1.0 - new) + lead * new
     }
 
     fn remember(&mut self, played: &[i16]) {
-        let keep = HISTORY.saturating_sub(played.len());
-        self.history.copy_within(HISTORY - keep.., 0);
-        self.history[keep..].copy_from_slice(&played[played.len().saturating_sub(HISTORY)..]);
+        let length = self.history.len();
+        let keep = length.saturating_sub(played.len());
+        self.history.copy_within(length - keep.., 0);
+        self.history[keep..].copy_from_slice(&played[played.len().saturating_sub(length)..]);
     }
 }
 
 /// The lag at which the end of `audio` is most like itself, by normalised cross-correlation.
-fn pitch(audio: &[f32; HISTORY]) -> usize {
-    let template = &audio[HISTORY - TEMPLATE..];
-    let mut best = (*PITCH.end(), 0.0f32);
-    for lag in PITCH {
-        let earlier = &audio[HISTORY - TEMPLATE - lag..HISTORY - lag];
+fn pitch(audio: &[f32], scale: usize) -> usize {
+    let (end, template_length) = (audio.len(), TEMPLATE * scale);
+    let template = &audio[end - template_length..];
+    let mut best = (*PITCH.end() * scale, 0.0f32);
+    for lag in *PITCH.start() * scale..=*PITCH.end() * scale {
+        let earlier = &audio[end - template_length - lag..end - lag];
         let (mut product, mut energy) = (0.0f32, 1.0f32);
         for (a, b) in template.iter().zip(earlier) {
             product += a * b;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::{RATE, samples_between};
+use super::RATE;
 
 /// Events 0 to 15, in their order.
 const DIGITS: &[u8; 16] = b"0123456789*#ABCD";
@@ -61,19 +61,23 @@ impl Digits {
         self.queue.pop_front()
     }
 
-    pub(super) fn event(&mut self, marker: bool, timestamp: u32, event: Event) {
+    /// `clock`: what timestamps count in a second.
+    pub(super) fn event(&mut self, marker: bool, timestamp: u32, event: Event, clock: u32) {
         let duration = u32::from(event.duration);
         if let Some((code, start, longest)) = &mut self.last {
             let since = timestamp.wrapping_sub(*start).cast_signed();
             if since < 0 {
                 // Overtaken by a later press; its own first packet has been heard or all but it are lost.
-                if since > -(10 * RATE.cast_signed()) {
+                if since > -(10 * clock.cast_signed()) {
                     return;
                 }
             } else if since == 0 && event.code == *code {
                 *longest = duration.max(*longest);
                 return;
-            } else if event.code == *code && !marker && since.cast_unsigned() <= *longest + SLACK {
+            } else if event.code == *code
+                && !marker
+                && since.cast_unsigned() <= *longest + clock / RATE * SLACK
+            {
                 *start = timestamp;
                 *longest = duration;
                 return;
@@ -127,7 +131,7 @@ impl Keypad {
             return Err(BadDigit::TooMany);
         }
         let frames = length.clamp(SHORTEST, LONGEST).as_millis().div_ceil(20) as u32;
-        self.queue.push_back((code, frames * 160));
+        self.queue.push_back((code, frames));
         Ok(())
     }
 
@@ -135,8 +139,9 @@ impl Keypad {
         *self = Self::default();
     }
 
-    /// The packet that takes the place of the audio frame at `timestamp`, if a key is down or its end is repeated.
-    pub(super) fn frame(&mut self, timestamp: u32) -> Option<Tone> {
+    /// The packet that takes the place of the audio frame at `timestamp`, if a key is down or its end is repeated; a frame is `ticks`
+    /// long.
+    pub(super) fn frame(&mut self, timestamp: u32, ticks: u32) -> Option<Tone> {
         if self.press.is_none() {
             if self.rest > 0 {
                 self.rest -= 1;
@@ -147,10 +152,10 @@ impl Keypad {
         }
         let press = self.press.as_mut()?;
         let marker = press.done == 0;
-        press.done = (press.done + 160).min(press.length);
+        press.done = (press.done + 1).min(press.length);
         let end = press.done == press.length;
         press.ends += u8::from(end);
-        let [high, low] = (press.done as u16).to_be_bytes();
+        let [high, low] = u16::try_from(press.done * ticks).unwrap_or(u16::MAX).to_be_bytes();
         // Volume -10 dBm0.
         let payload = [press.code, if end { 0x8a } else { 0x0a }, high, low];
         let tone = Tone { marker, timestamp: press.start, payload };
@@ -162,11 +167,6 @@ impl Keypad {
     }
 }
 
-/// `since` to `now` in whole frames of samples.
-pub(super) fn whole_frames(since: std::time::Instant, now: std::time::Instant) -> u32 {
-    (samples_between(since, now) / 160 * 160) as u32
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,7 +175,7 @@ mod tests {
         for packet in 1..=frames + 2 {
             let event = Event { code, end: packet >= frames, duration: packet.min(frames) * 160 };
             if kept(packet) {
-                digits.event(packet == 1, start, event);
+                digits.event(packet == 1, start, event, RATE);
             }
         }
     }
@@ -198,13 +198,13 @@ mod tests {
     fn a_long_press_in_segments_is_one_digit() {
         let mut digits = Digits::default();
         press(&mut digits, 1, 0, 400, |packet| packet < 400);
-        digits.event(false, 65_535, Event { code: 1, end: false, duration: 160 });
+        digits.event(false, 65_535, Event { code: 1, end: false, duration: 160 }, RATE);
         // The first segment was cut at 400 frames here: its last duration is 63,840.
-        digits.event(false, 65_535, Event { code: 1, end: true, duration: 320 });
+        digits.event(false, 65_535, Event { code: 1, end: true, duration: 320 }, RATE);
         assert_eq!(heard(&mut digits), "11", "a gap of 1,500 samples is two presses");
         let mut digits = Digits::default();
-        digits.event(true, 10, Event { code: 1, end: false, duration: 65_535 });
-        digits.event(false, 65_545, Event { code: 1, end: false, duration: 160 });
+        digits.event(true, 10, Event { code: 1, end: false, duration: 65_535 }, RATE);
+        digits.event(false, 65_545, Event { code: 1, end: false, duration: 160 }, RATE);
         assert_eq!(heard(&mut digits), "1");
     }
 
@@ -213,7 +213,7 @@ mod tests {
         let mut digits = Digits::default();
         for packet in 0..8 {
             let event = Event { code: 9, end: packet > 5, duration: 160 };
-            digits.event(packet == 0, packet * 160, event);
+            digits.event(packet == 0, packet * 160, event, RATE);
         }
         assert_eq!(heard(&mut digits), "9");
     }
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn a_flash_is_no_digit_and_a_short_payload_no_event() {
         let mut digits = Digits::default();
-        digits.event(true, 0, Event { code: 16, end: false, duration: 160 });
+        digits.event(true, 0, Event { code: 16, end: false, duration: 160 }, RATE);
         assert_eq!(heard(&mut digits), "");
         assert!(Event::parse(&[1, 2, 3]).is_none());
     }
@@ -232,7 +232,7 @@ mod tests {
         keypad.queue('#', Duration::from_millis(60)).expect("a key");
         keypad.queue('5', Duration::from_millis(60)).expect("a key");
         assert_eq!(keypad.queue('x', SHORTEST), Err(BadDigit::NoSuchKey('x')));
-        let tones: Vec<_> = (0..12).map(|frame| keypad.frame(frame * 160)).collect();
+        let tones: Vec<_> = (0..12).map(|frame| keypad.frame(frame * 160, 160)).collect();
         let first: Vec<_> = tones.iter().take(5).flatten().collect();
         assert_eq!(first.len(), 5);
         assert!(first[0].marker && first[1..].iter().all(|tone| !tone.marker));

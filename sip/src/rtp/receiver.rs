@@ -3,15 +3,15 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::coding::{Decoder, LONGEST, MOST_SAMPLES};
 use super::conceal::Concealer;
 use super::dtmf::Event;
 use super::jitter::{Buffer, Put};
 use super::latch::Latch;
 use super::stats::MediaStats;
-use super::{Digits, FRAME, Header, Law, RATE, samples_between};
+use super::{Digits, FRAME, Header, WIDE_FRAME, samples_between};
+use crate::Codec;
 
-/// The longest payload taken: 120 ms of G.711.
-const LONGEST: usize = 960;
 /// An SSRC that has been silent this long is replaced by another one's first packet.
 const SSRC_SILENCE: Duration = Duration::from_millis(200);
 
@@ -30,12 +30,54 @@ pub enum Kind {
     Starting,
 }
 
+/// 20 ms of mono audio at the sample rate of its codec: 160 samples or 320.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Audio {
+    samples: [i16; WIDE_FRAME],
+    length: usize,
+}
+
+impl Audio {
+    /// Silence, as long as a frame of `codec`.
+    pub fn silence(codec: Codec) -> Self {
+        Self { samples: [0; WIDE_FRAME], length: codec.frame() }
+    }
+}
+
+impl From<[i16; FRAME]> for Audio {
+    fn from(narrow: [i16; FRAME]) -> Self {
+        let mut samples = [0; WIDE_FRAME];
+        samples[..FRAME].copy_from_slice(&narrow);
+        Self { samples, length: FRAME }
+    }
+}
+
+impl From<[i16; WIDE_FRAME]> for Audio {
+    fn from(samples: [i16; WIDE_FRAME]) -> Self {
+        Self { samples, length: WIDE_FRAME }
+    }
+}
+
+impl std::ops::Deref for Audio {
+    type Target = [i16];
+
+    fn deref(&self) -> &[i16] {
+        &self.samples[..self.length]
+    }
+}
+
+impl std::ops::DerefMut for Audio {
+    fn deref_mut(&mut self) -> &mut [i16] {
+        &mut self.samples[..self.length]
+    }
+}
+
 /// 20 ms of what was received.
 #[derive(Clone, Copy, Debug)]
 pub struct Pulled {
-    /// 20 ms at 8 kHz, mono.
-    pub samples: [i16; FRAME],
-    /// What they are made of.
+    /// As it is to be heard.
+    pub audio: Audio,
+    /// What it is made of.
     pub kind: Kind,
     /// How long they waited in the jitter buffer.
     pub delay: Duration,
@@ -71,7 +113,7 @@ pub enum Reject {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepts {
     /// How audio is coded.
-    pub law: Law,
+    pub codec: Codec,
     /// The payload type of audio.
     pub payload_type: u8,
     /// The payload type of telephone events, if agreed.
@@ -83,6 +125,7 @@ pub struct Accepts {
 /// Receives one RTP stream.
 pub struct Receiver {
     accepts: Accepts,
+    decoder: Decoder,
     latch: Latch,
     buffer: Buffer,
     conceal: Concealer,
@@ -95,6 +138,8 @@ pub struct Receiver {
     stats: MediaStats,
     /// Lost packets of sources that were replaced.
     lost_before: u64,
+    /// What was concealed at another sample rate.
+    concealed_before: Duration,
 }
 
 /// The stream of one SSRC.
@@ -128,9 +173,10 @@ impl Receiver {
     pub fn new(now: Instant, remote: SocketAddr, accepts: Accepts) -> Self {
         Self {
             accepts,
+            decoder: Decoder::new(accepts.codec),
             latch: Latch::new(remote),
-            buffer: Buffer::new(),
-            conceal: Concealer::new(),
+            buffer: Buffer::new(accepts.codec.sample_rate()),
+            conceal: Concealer::new(accepts.codec.sample_rate()),
             digits: Digits::default(),
             epoch: now,
             source: None,
@@ -138,13 +184,26 @@ impl Receiver {
             last: None,
             stats: MediaStats::default(),
             lost_before: 0,
+            concealed_before: Duration::ZERO,
         }
     }
 
     /// A new session description. The timeline goes on; the lock opens if the address has changed.
     pub fn configure(&mut self, remote: SocketAddr, accepts: Accepts) {
         self.latch.negotiate(remote);
+        let (before, codec) = (self.accepts.codec, accepts.codec);
         self.accepts = accepts;
+        if codec == before {
+            return;
+        }
+        self.decoder = Decoder::new(codec);
+        if (codec.sample_rate(), codec.clock_rate()) != (before.sample_rate(), before.clock_rate()) {
+            let concealed = self.buffer.concealed_time();
+            self.concealed_before += concealed;
+            self.buffer = Buffer::new(codec.sample_rate());
+            self.conceal = Concealer::new(codec.sample_rate());
+            self.lost_before += self.source.take().map_or(0, |source| source.lost());
+        }
     }
 
     /// Takes one datagram from the RTP socket.
@@ -174,10 +233,14 @@ impl Receiver {
         if new_source {
             self.consider(now, &header)?;
         }
-        let time = samples_between(self.epoch, now);
+        let codec = self.accepts.codec;
+        let time = samples_between(self.epoch, now, codec.sample_rate());
         let Some(source) = &mut self.source else { return Err(Reject::Unconfirmed) };
+        let before = source.highest;
         let next = source.number(header.sequence)?;
-        let ts = source.unwrap(header.timestamp);
+        let step = source.highest - before;
+        let ticks = source.unwrap(header.timestamp, codec.clock_rate());
+        let ts = ticks * i64::from(codec.sample_rate()) / i64::from(codec.clock_rate());
         let moved = self.latch.heard(now, from);
         if moved {
             tracing::debug!(packets = self.stats.received, "media source locked in");
@@ -186,9 +249,20 @@ impl Receiver {
         self.stats.received += 1;
         match part {
             Part::Audio => {
-                source.measure(time, ts);
-                let mut audio = [0; LONGEST];
-                let Some(count) = self.accepts.law.decode(payload, &mut audio) else {
+                source.measure(time, ts, codec.sample_rate());
+                if self.decoder.has_memory() && step <= 0 {
+                    // Its place in the stream has been passed: read now, it would spoil what follows.
+                    return Err(Reject::Late);
+                }
+                let mut audio = [0; MOST_SAMPLES];
+                if step > 1
+                    && step < 10
+                    && let Some(count) = self.decoder.recover(payload, &mut audio)
+                {
+                    self.buffer.repair(time, ts - count as i64, &audio[..count]);
+                    audio.fill(0);
+                }
+                let Some(count) = self.decoder.decode(payload, &mut audio) else {
                     return Err(Reject::Payload(payload.len()));
                 };
                 match self.buffer.audio(time, ts, &audio[..count], next) {
@@ -198,8 +272,10 @@ impl Receiver {
                 }
             }
             Part::Event(event) => {
-                self.digits.event(header.marker, header.timestamp, event);
-                self.buffer.pause(ts, i64::from(event.duration), None);
+                self.digits.event(header.marker, header.timestamp, event, codec.clock_rate());
+                let length = i64::from(event.duration) * i64::from(codec.sample_rate())
+                    / i64::from(codec.clock_rate());
+                self.buffer.pause(ts, length, None);
                 tracing::trace!(end = event.end, "telephone event");
                 Ok(())
             }
@@ -239,6 +315,9 @@ impl Receiver {
         self.candidate = None;
         self.lost_before += self.source.as_ref().map_or(0, Source::lost);
         self.source = Some(Source::new(header));
+        if self.decoder.has_memory() {
+            self.decoder = Decoder::new(self.accepts.codec);
+        }
         self.buffer.restart();
         self.digits.restart();
         Ok(())
@@ -246,12 +325,13 @@ impl Receiver {
 
     /// The next 20 ms. Call it every 20 ms.
     pub fn pull(&mut self, now: Instant) -> Pulled {
-        let time = samples_between(self.epoch, now);
-        let delay = samples_time(self.buffer.delay(time));
-        let mut samples = [0; FRAME];
-        let kind = self.buffer.pull(time, &mut self.conceal, &mut samples);
+        let rate = self.accepts.codec.sample_rate();
+        let time = samples_between(self.epoch, now, rate);
+        let delay = samples_time(self.buffer.delay(time), rate);
+        let mut audio = Audio::silence(self.accepts.codec);
+        let kind = self.buffer.pull(time, &mut self.conceal, &mut audio);
         self.stats.buffer = delay;
-        Pulled { samples, kind, delay }
+        Pulled { audio, kind, delay }
     }
 
     /// The oldest received digit not taken yet.
@@ -271,15 +351,18 @@ impl Receiver {
 
     /// What the jitter buffer is steered to.
     pub fn aim(&self) -> Duration {
-        samples_time(self.buffer.aim())
+        samples_time(self.buffer.aim(), self.accepts.codec.sample_rate())
     }
 
     /// The receiving half of the statistics.
     pub fn stats(&self) -> MediaStats {
         MediaStats {
             lost: self.lost_before + self.source.as_ref().map_or(0, Source::lost),
-            concealed_ms: self.buffer.concealed() * 1_000 / u64::from(RATE),
-            jitter: samples_time(self.source.as_ref().map_or(0, |source| source.jitter as i64)),
+            concealed_ms: (self.concealed_before + self.buffer.concealed_time()).as_millis() as u64,
+            jitter: samples_time(
+                self.source.as_ref().map_or(0, |source| source.jitter as i64),
+                self.accepts.codec.sample_rate(),
+            ),
             ..self.stats
         }
     }
@@ -298,7 +381,8 @@ impl Receiver {
     }
 
     pub(super) fn report(&mut self) -> Option<Reception> {
-        self.source.as_mut().map(Source::report)
+        let (clock, rate) = (self.accepts.codec.clock_rate(), self.accepts.codec.sample_rate());
+        self.source.as_mut().map(|source| source.report(clock as f32 / rate as f32))
     }
 }
 
@@ -355,7 +439,7 @@ impl Source {
         Ok(step == 1)
     }
 
-    fn unwrap(&mut self, timestamp: u32) -> i64 {
+    fn unwrap(&mut self, timestamp: u32, clock: u32) -> i64 {
         let step = i64::from(timestamp.wrapping_sub(self.newest_timestamp).cast_signed());
         if step > 0 {
             self.newest_timestamp = timestamp;
@@ -363,7 +447,7 @@ impl Source {
             return self.newest;
         }
         let ts = self.newest + step;
-        if step < -i64::from(RATE) {
+        if step < -i64::from(clock) {
             // The sender's clock was set back: what follows is to be seen from there.
             self.newest_timestamp = timestamp;
             self.newest = ts;
@@ -372,11 +456,11 @@ impl Source {
     }
 
     /// Interarrival jitter, RFC 3550 §6.4.1.
-    fn measure(&mut self, time: i64, ts: i64) {
+    fn measure(&mut self, time: i64, ts: i64, rate: u32) {
         let transit = time - ts;
         if let Some(before) = self.transit.replace(transit) {
             let step = (transit - before).abs();
-            if step < i64::from(RATE) {
+            if step < i64::from(rate) {
                 self.jitter += (step as f32 - self.jitter) / 16.0;
             }
         }
@@ -390,7 +474,8 @@ impl Source {
         u64::try_from(self.expected()).unwrap_or(0).saturating_sub(self.received)
     }
 
-    fn report(&mut self) -> Reception {
+    /// `scale`: what timestamps count in one sample.
+    fn report(&mut self, scale: f32) -> Reception {
         let (expected_before, received_before) = self.reported;
         self.reported = (self.expected(), self.received);
         let expected = self.expected() - expected_before;
@@ -401,11 +486,11 @@ impl Source {
             fraction_lost,
             lost: self.lost().min(0x7f_ffff) as u32,
             highest: self.highest as u32,
-            jitter: self.jitter as u32,
+            jitter: (self.jitter * scale) as u32,
         }
     }
 }
 
-fn samples_time(samples: i64) -> Duration {
-    Duration::from_micros(u64::try_from(samples).unwrap_or(0) * 1_000_000 / u64::from(RATE))
+fn samples_time(samples: i64, rate: u32) -> Duration {
+    Duration::from_micros(u64::try_from(samples).unwrap_or(0) * 1_000_000 / u64::from(rate))
 }

@@ -9,7 +9,7 @@ use rtcp::reception_report::ReceptionReport;
 use rtcp::sender_report::SenderReport;
 use rtcp::source_description::{SdesType, SourceDescription, SourceDescriptionChunk, SourceDescriptionItem};
 
-use super::{MediaStats, RATE, Receiver, Reject, Sender};
+use super::{MediaStats, Receiver, Reject, Sender};
 
 /// Between two reports, on average; each interval is half to one and a half of it.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -117,11 +117,11 @@ impl Reporter {
         }
     }
 
-    /// Takes one RTCP datagram. `ours`: the SSRC that we send with.
+    /// Takes one RTCP datagram. `sender`: what its reports may be about.
     ///
     /// # Errors
     /// [`Reject::Malformed`] if it is no compound packet; what came before the fault has been used.
-    pub fn packet(&mut self, now: Instant, ours: u32, mut bytes: &[u8]) -> Result<(), Reject> {
+    pub fn packet(&mut self, now: Instant, sender: &Sender, mut bytes: &[u8]) -> Result<(), Reject> {
         if bytes.is_empty() {
             return Err(Reject::Malformed);
         }
@@ -137,7 +137,7 @@ impl Reporter {
             match head[1] {
                 SENDER_REPORT | RECEIVER_REPORT => {
                     for packet in unmarshal(&mut one).map_err(|_| Reject::Malformed)? {
-                        self.reports(now, ours, packet.as_ref());
+                        self.reports(now, sender, packet.as_ref());
                     }
                 }
                 GOODBYE => self.bye = true,
@@ -147,7 +147,7 @@ impl Reporter {
         if bytes.is_empty() { Ok(()) } else { Err(Reject::Malformed) }
     }
 
-    fn reports(&mut self, now: Instant, ours: u32, packet: &(dyn Packet + Send + Sync)) {
+    fn reports(&mut self, now: Instant, sender: &Sender, packet: &(dyn Packet + Send + Sync)) {
         let reports = if let Some(report) = packet.as_any().downcast_ref::<SenderReport>() {
             self.their_report = Some(((report.ntp_time >> 16) as u32, now));
             &report.reports
@@ -156,9 +156,10 @@ impl Reporter {
         } else {
             return;
         };
-        for report in reports.iter().filter(|report| report.ssrc == ours) {
+        let clock = sender.clock_rate();
+        for report in reports.iter().filter(|report| report.ssrc == sender.ssrc()) {
             self.remote_loss = Some(f32::from(report.fraction_lost) / 256.0);
-            let micros = u64::from(report.jitter) * 1_000_000 / u64::from(RATE);
+            let micros = u64::from(report.jitter) * 1_000_000 / u64::from(clock);
             self.remote_jitter = Some(Duration::from_micros(micros));
             if report.last_sender_report != 0 {
                 let arrived = (self.ntp(now) >> 16) as u32;
@@ -169,6 +170,11 @@ impl Reporter {
                 }
             }
         }
+    }
+
+    /// The share of our packets that they lost between their last two reports.
+    pub(super) fn remote_loss(&self) -> Option<f32> {
+        self.remote_loss
     }
 
     /// Adds what their reports said.

@@ -2,16 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use super::dtmf::{BadDigit, Keypad, whole_frames};
-use super::{FRAME, Header, Law, MAX_PACKET};
+use super::coding::Encoder;
+use super::dtmf::{BadDigit, Keypad};
+use super::{Header, MAX_PACKET, TICK};
+use crate::Codec;
 
 /// Frames that come this much later than the timeline are the start of a new talk spurt.
 const GAP: Duration = Duration::from_millis(100);
 
 /// Sends one RTP stream.
-#[derive(Debug)]
 pub struct Sender {
-    law: Law,
+    codec: Codec,
+    encoder: Encoder,
     payload_type: u8,
     dtmf_payload_type: Option<u8>,
     ssrc: u32,
@@ -22,13 +24,16 @@ pub struct Sender {
     keypad: Keypad,
     packets: u64,
     octets: u64,
+    /// The share that the other side loses.
+    loss: f32,
 }
 
 impl Sender {
     /// A stream with a random SSRC and random starts (RFC 3550 §5.1).
-    pub fn new(law: Law, payload_type: u8, dtmf_payload_type: Option<u8>) -> Self {
+    pub fn new(codec: Codec, payload_type: u8, dtmf_payload_type: Option<u8>) -> Self {
         Self {
-            law,
+            codec,
+            encoder: Encoder::new(codec),
             payload_type,
             dtmf_payload_type,
             ssrc: rand::random(),
@@ -40,12 +45,17 @@ impl Sender {
             keypad: Keypad::default(),
             packets: 0,
             octets: 0,
+            loss: 0.0,
         }
     }
 
     /// A new session description; SSRC, sequence and timeline go on.
-    pub fn configure(&mut self, law: Law, payload_type: u8, dtmf_payload_type: Option<u8>) {
-        self.law = law;
+    pub fn configure(&mut self, codec: Codec, payload_type: u8, dtmf_payload_type: Option<u8>) {
+        if codec != self.codec {
+            self.encoder = Encoder::new(codec);
+            self.loss = 0.0;
+            self.codec = codec;
+        }
         self.payload_type = payload_type;
         self.dtmf_payload_type = dtmf_payload_type;
         if dtmf_payload_type.is_none() {
@@ -53,30 +63,32 @@ impl Sender {
         }
     }
 
-    /// Writes the packet of one frame of audio, or of the event that takes its place; its length in octets.
+    /// Writes the packet of one frame of audio ([`Codec::frame`] samples), or of the event that takes its place; its length in octets.
     ///
     /// One call a tick. Ticks that were missed are a gap, after which the marker is set: do not make up for them with
     /// several calls at once.
-    pub fn frame(&mut self, now: Instant, audio: &[i16; FRAME], out: &mut [u8; MAX_PACKET]) -> usize {
+    pub fn frame(&mut self, now: Instant, audio: &[i16], out: &mut [u8; MAX_PACKET]) -> usize {
         let late = self.due.filter(|due| now.saturating_duration_since(*due) >= GAP);
         let mut marker = self.due.is_none();
         if let Some(due) = late {
-            self.timestamp = self.timestamp.wrapping_add(whole_frames(due, now));
+            let frames = now.saturating_duration_since(due).as_micros() / TICK.as_micros();
+            self.timestamp = self.timestamp.wrapping_add((frames as u32).wrapping_mul(self.codec.ticks()));
             marker = true;
         }
         self.due = match self.due {
-            Some(due) if late.is_none() => Some(due + super::TICK),
-            _ => Some(now + super::TICK),
+            Some(due) if late.is_none() => Some(due + TICK),
+            _ => Some(now + TICK),
         };
         let timestamp = self.timestamp;
-        self.timestamp = timestamp.wrapping_add(FRAME as u32);
-        let tone = self.dtmf_payload_type.and_then(|kind| Some((kind, self.keypad.frame(timestamp)?)));
+        let ticks = self.codec.ticks();
+        self.timestamp = timestamp.wrapping_add(ticks);
+        let tone = self.dtmf_payload_type.and_then(|kind| Some((kind, self.keypad.frame(timestamp, ticks)?)));
         let (head, body) = out.split_at_mut(12);
         let (header, length) = if let Some((payload_type, tone)) = tone {
             body[..4].copy_from_slice(&tone.payload);
             (self.header(tone.marker, payload_type, tone.timestamp), 4)
         } else {
-            let length = self.law.encode(audio, body).unwrap_or(0);
+            let length = self.encoder.encode(audio, body).unwrap_or(0);
             (self.header(marker, self.payload_type, timestamp), length)
         };
         if let Ok(head) = head.try_into() {
@@ -101,9 +113,22 @@ impl Sender {
         self.keypad.queue(digit, length)
     }
 
+    /// The other side has reported that it lost `share` (0 to 1) of the packets of late: a codec that can repeats more.
+    pub fn expect_loss(&mut self, share: f32) {
+        if (share - self.loss).abs() > 0.005 {
+            self.loss = share;
+            self.encoder.expect_loss(share);
+        }
+    }
+
     /// Our synchronisation source.
     pub fn ssrc(&self) -> u32 {
         self.ssrc
+    }
+
+    /// What its timestamps count in a second.
+    pub(super) fn clock_rate(&self) -> u32 {
+        self.codec.clock_rate()
     }
 
     /// Packets and payload octets written.
@@ -114,14 +139,16 @@ impl Sender {
     /// The RTP timestamp of `now` on this stream's timeline, for a sender report.
     pub(super) fn timestamp_at(&self, now: Instant) -> u32 {
         let Some(due) = self.due else { return self.timestamp };
-        let ahead = super::samples_between(now, due) as u32;
-        let behind = super::samples_between(due, now) as u32;
+        let clock = self.codec.clock_rate();
+        let ahead = super::samples_between(now, due, clock) as u32;
+        let behind = super::samples_between(due, now, clock) as u32;
         self.timestamp.wrapping_add(behind).wrapping_sub(ahead)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::FRAME;
     use super::*;
 
     #[expect(clippy::disallowed_methods, reason = "any moment does as the origin of a test's time")]
@@ -137,7 +164,7 @@ mod tests {
 
     #[test]
     fn ticks_that_tremble_leave_the_timestamps_even() {
-        let (mut sender, now) = (Sender::new(Law::A, 8, None), start());
+        let (mut sender, now) = (Sender::new(Codec::Pcma, 8, None), start());
         let first = next(&mut sender, now);
         assert!(first.marker);
         for frame in 1..50u32 {
@@ -151,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_pause_moves_the_timestamp_on_and_sets_the_marker() {
-        let (mut sender, now) = (Sender::new(Law::Mu, 0, None), start());
+        let (mut sender, now) = (Sender::new(Codec::Pcmu, 0, None), start());
         let first = next(&mut sender, now);
         let later = next(&mut sender, now + Duration::from_secs(1));
         assert!(later.marker);
@@ -162,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_digit_takes_the_place_of_audio_and_the_timeline_goes_on() {
-        let (mut sender, now) = (Sender::new(Law::A, 8, Some(101)), start());
+        let (mut sender, now) = (Sender::new(Codec::Pcma, 8, Some(101)), start());
         let first = next(&mut sender, now);
         sender.queue_dtmf('7', Duration::from_millis(100)).expect("a key");
         let headers: Vec<_> =
@@ -175,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_digit_is_refused_when_events_were_not_agreed() {
-        let mut sender = Sender::new(Law::A, 8, None);
+        let mut sender = Sender::new(Codec::Pcma, 8, None);
         assert_eq!(sender.queue_dtmf('1', Duration::from_millis(100)), Err(BadDigit::NotNegotiated));
     }
 }

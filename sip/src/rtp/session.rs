@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use super::header::is_rtcp;
 use super::srtp::{Srtp, Unprotected};
 use super::{
-    Accepts, BadDigit, FRAME, Kind, Law, MAX_PACKET, MediaPort, MediaStats, Pulled, Receiver, Reject,
-    Reporter, Sender,
+    Accepts, Audio, BadDigit, Kind, MAX_PACKET, MediaPort, MediaStats, Pulled, Receiver, Reject, Reporter,
+    Sender,
 };
+use crate::Codec;
 use crate::sdes::SrtpParams;
 
 /// Longer datagrams than an Ethernet frame holds are no media.
@@ -22,7 +23,7 @@ pub struct MediaConfig {
     /// Their address for RTP, from the SDP; RTCP goes to the next port.
     pub remote: SocketAddr,
     /// How audio is coded, both ways.
-    pub law: Law,
+    pub codec: Codec,
     /// Its payload type, both ways.
     pub payload_type: u8,
     /// The payload type of telephone events, if agreed.
@@ -36,12 +37,12 @@ pub struct MediaConfig {
 }
 
 impl MediaConfig {
-    /// G.711 with its static payload type, telephone events as 101, both directions.
-    pub fn new(remote: SocketAddr, law: Law) -> Self {
+    /// A codec with the payload type that it has in our offers, telephone events as 101, both directions.
+    pub fn new(remote: SocketAddr, codec: Codec) -> Self {
         Self {
             remote,
-            law,
-            payload_type: law.payload_type(),
+            codec,
+            payload_type: codec.payload_type(),
             dtmf_payload_type: Some(101),
             cn_payload_type: None,
             send: true,
@@ -51,7 +52,7 @@ impl MediaConfig {
 
     fn accepts(&self) -> Accepts {
         Accepts {
-            law: self.law,
+            codec: self.codec,
             payload_type: self.payload_type,
             dtmf_payload_type: self.dtmf_payload_type,
             cn_payload_type: self.cn_payload_type,
@@ -81,7 +82,7 @@ impl MediaSession {
         let name = format!("{:016x}", rand::random::<u64>());
         Self {
             receiver: Receiver::new(now, config.remote, config.accepts()),
-            sender: Sender::new(config.law, config.payload_type, config.dtmf_payload_type),
+            sender: Sender::new(config.codec, config.payload_type, config.dtmf_payload_type),
             reporter: Reporter::new(now, name),
             port,
             config,
@@ -99,7 +100,7 @@ impl MediaSession {
             self.rtcp_remote = None;
         }
         self.receiver.configure(config.remote, config.accepts());
-        self.sender.configure(config.law, config.payload_type, config.dtmf_payload_type);
+        self.sender.configure(config.codec, config.payload_type, config.dtmf_payload_type);
         self.config = config;
     }
 
@@ -116,6 +117,11 @@ impl MediaSession {
     /// Whether it is encrypted.
     pub fn is_secured(&self) -> bool {
         self.srtp.is_some()
+    }
+
+    /// How audio is coded, both ways.
+    pub fn codec(&self) -> Codec {
+        self.config.codec
     }
 
     /// Our address for RTP, for the SDP.
@@ -200,8 +206,13 @@ impl MediaSession {
             }
             Some(Err(refused)) => return self.count_unprotected(refused),
         };
-        match self.reporter.packet(now, self.sender.ssrc(), packet) {
-            Ok(()) => self.rtcp_remote = Some(from),
+        match self.reporter.packet(now, &self.sender, packet) {
+            Ok(()) => {
+                self.rtcp_remote = Some(from);
+                if let Some(loss) = self.reporter.remote_loss() {
+                    self.sender.expect_loss(loss);
+                }
+            }
             Err(Reject::Malformed) => self.receiver.count_malformed(),
             Err(reject) => tracing::trace!(%reject, "RTCP packet not used"),
         }
@@ -215,12 +226,12 @@ impl MediaSession {
         if self.config.receive {
             self.receiver.pull(now)
         } else {
-            Pulled { samples: [0; FRAME], kind: Kind::Silence, delay: Duration::ZERO }
+            Pulled { audio: Audio::silence(self.config.codec), kind: Kind::Silence, delay: Duration::ZERO }
         }
     }
 
-    /// Sends 20 ms at once; on hold, nothing. Call it every 20 ms.
-    pub fn push(&mut self, now: Instant, audio: &[i16; FRAME]) {
+    /// Sends 20 ms ([`Codec::frame`] samples) at once; on hold, nothing. Call it every 20 ms.
+    pub fn push(&mut self, now: Instant, audio: &[i16]) {
         if !self.config.send {
             return;
         }

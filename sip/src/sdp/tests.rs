@@ -103,7 +103,7 @@ fn a_new_offer_keeps_the_agreed_payload_types() {
     let (_, params) =
         answer("m=audio 5000 RTP/AVP 97 98\r\na=rtpmap:97 PCMU/8000\r\na=rtpmap:98 telephone-event/8000\r\n");
     let text = offer(&local(), ORIGIN, Direction::SendOnly, Some(&params), &[]);
-    assert!(text.contains("m=audio 40000 RTP/AVP 97 8 13 98\r\n"), "{text}");
+    assert!(text.contains("m=audio 40000 RTP/AVP 97 8 9 107 13 98 110\r\n"), "{text}");
     assert!(text.contains("a=sendonly"), "{text}");
 }
 
@@ -244,5 +244,50 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn a_browserish_offer_is_taken_with_the_events_that_go_with_its_clock() {
+    let media = "m=audio 5000 RTP/AVP 111 9 110 126\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n\
+                 a=rtpmap:110 telephone-event/48000\r\na=rtpmap:126 telephone-event/8000\r\n";
+    let (text, params) = answer(media);
+    assert_eq!((params.codec, params.payload_type, params.dtmf_payload_type), (Codec::G722, 9, Some(126)));
+    assert!(text.contains("m=audio 40000 RTP/AVP 9 126\r\n"), "{text}");
+    let opus = LocalMedia { codecs: vec![Codec::Opus, Codec::G722], ..local() };
+    let remote = Remote::read(sdp(media).as_bytes()).expect("usable SDP");
+    let plain = terms(SrtpPolicy::Off);
+    let (text, params) = remote
+        .answer(&opus, ORIGIN, Direction::SendRecv, plain, None, &mut StdRng::seed_from_u64(1))
+        .expect("an answer");
+    assert_eq!((params.codec, params.payload_type, params.dtmf_payload_type), (Codec::Opus, 111, Some(110)));
+    assert!(text.contains("a=rtpmap:111 opus/48000/2\r\na=fmtp:111 useinbandfec=1"), "{text}");
+    assert!(text.contains("a=rtpmap:110 telephone-event/48000"), "{text}");
+}
+
+#[test]
+fn opus_without_events_of_its_clock_has_none() {
+    let (_, params) = answer(
+        "m=audio 5000 RTP/AVP 96 101\r\na=rtpmap:96 OPUS/48000/2\r\na=rtpmap:101 telephone-event/8000\r\n",
+    );
+    assert_eq!((params.codec, params.dtmf_payload_type), (Codec::Opus, None));
+}
+
+#[test]
+fn our_offer_gives_every_payload_type_to_one_thing() {
+    let (_, agreed) = answer(
+        "m=audio 5000 RTP/AVP 101 107\r\na=rtpmap:101 opus/48000/2\r\na=rtpmap:107 telephone-event/48000\r\n",
+    );
+    for agreed in [None, Some(&agreed)] {
+        let text = offer(&local(), ORIGIN, Direction::SendRecv, agreed, &[]);
+        let line = text.lines().find(|line| line.starts_with("m=audio")).expect("audio");
+        let formats: Vec<&str> = line.split(' ').skip(3).collect();
+        let distinct: std::collections::BTreeSet<&&str> = formats.iter().collect();
+        assert_eq!(
+            (formats.len(), distinct.len()),
+            (7, 7),
+            "four codecs, noise, two kinds of events: {text}"
+        );
+        assert!(agreed.is_none() || formats[0] == "101", "{text}");
     }
 }

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr as _;
+use std::sync::Arc;
 
 use ipnet::IpNet;
+use nightline_sip::{Codec, UnknownCodec};
 use secrecy::ExposeSecret as _;
 
 use super::{Check, SipUri, socket_addr, some_text, url, websocket_url};
@@ -123,6 +125,25 @@ impl Check<'_> {
             }
         }
         networks
+    }
+
+    /// Codecs by their names in SDP; all of them if there is a mistake.
+    pub(super) fn codecs(&mut self, names: &[String]) -> Arc<[Codec]> {
+        let mut codecs: Vec<Codec> = Vec::new();
+        for (i, name) in names.iter().enumerate() {
+            let key = format!("sip.codecs.{i}");
+            match name.parse() {
+                Ok(codec) if codecs.contains(&codec) => {
+                    self.note(&key, format!("\"{name}\" stands there twice"));
+                }
+                Ok(codec) => codecs.push(codec),
+                Err(unknown) => self.note(&key, UnknownCodec::to_string(&unknown)),
+            }
+        }
+        if names.is_empty() {
+            self.note("sip.codecs", "at least one codec is needed: write for example [\"PCMA\"]".into());
+        }
+        if codecs.is_empty() { Codec::ALL.into() } else { codecs.into() }
     }
 
     pub(super) fn registrations(&mut self, raw: &Raw) -> Vec<Registration> {
