@@ -31,7 +31,7 @@ test-rust: setup-test
 test-peers: setup-test
 	$(CARGO) nextest run --workspace --locked --profile $(PROFILE) --run-ignored only -E 'binary(phones) or binary(exchange)'
 	test -x target/peers/bin/python || python3 -m venv target/peers
-	target/peers/bin/pip install --quiet websockets==15.0.1
+	target/peers/bin/pip install --quiet aiortc==1.16.0 av==18.1.0 websockets==15.0.1
 	target/peers/bin/python tests/peers/run
 
 # The recipe of the embedded recogniser, as far as it can be tested without torch.

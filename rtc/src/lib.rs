@@ -103,10 +103,9 @@ pub struct Agreed {
     pub codec: Codec,
     /// Its payload type, both ways.
     pub payload_type: u8,
-    /// The payload type of telephone events (RFC 4733), if agreed.
+    /// The payload type of telephone events (RFC 4733) with the clock of the codec, if agreed. Events of another clock could not be told
+    /// apart from silence, and are not taken.
     pub dtmf_payload_type: Option<u8>,
-    /// Ticks a second of the timestamps and lengths of telephone events: 8,000 or 48,000.
-    pub dtmf_rate: u32,
 }
 
 impl Agreed {
@@ -129,7 +128,7 @@ impl Agreed {
         }
         if let Some(dtmf) = self.dtmf_payload_type {
             let _ =
-                write!(lines, "a=rtpmap:{dtmf} telephone-event/{}\r\na=fmtp:{dtmf} 0-15\r\n", self.dtmf_rate);
+                write!(lines, "a=rtpmap:{dtmf} telephone-event/{}\r\na=fmtp:{dtmf} 0-15\r\n", codec.rate());
         }
         lines
     }

@@ -4,6 +4,7 @@
 //! name no direction, takes a data channel whenever one is offered, and loses the media of a peer whose SSRC is not the
 //! one announced. So it gets [`Offer::to_engine`]: one audio section, one codec.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::candidate::{self, is_ice_char};
@@ -13,6 +14,8 @@ use crate::{Agreed, Codec, Error};
 pub(crate) const MOST_OCTETS: usize = 64 * 1024;
 /// Candidates of one peer that are used, in the offer and later.
 pub(crate) const MOST_CANDIDATES: usize = 32;
+/// Formats of a section that are looked at.
+const MOST_FORMATS: usize = 64;
 /// Digests of certificates that are good enough.
 const DIGESTS: [&str; 3] = ["sha-256", "sha-384", "sha-512"];
 
@@ -135,46 +138,37 @@ impl<'a> Section<'a> {
     }
 
     /// Payload type, name in small letters, and clock of every format.
-    fn codecs(&self) -> impl Iterator<Item = (u8, String, u32)> {
-        self.formats.iter().filter_map(|format| {
+    fn codecs(&self) -> Vec<(u8, String, u32)> {
+        let mut maps = BTreeMap::from([(0, "PCMU/8000"), (8, "PCMA/8000")]);
+        for (number, map) in attributes(&self.lines, "rtpmap").filter_map(|map| map.split_once(' ')) {
+            if let Ok(number) = number.parse::<u8>() {
+                maps.insert(number, map.trim());
+            }
+        }
+        let codec = |format: &&str| {
             let payload_type: u8 = format.parse().ok().filter(|number| *number < 128)?;
-            let map = attributes(&self.lines, "rtpmap")
-                .filter_map(|map| map.split_once(' '))
-                .find(|(number, _)| number.parse() == Ok(payload_type))
-                .map(|(_, map)| map.trim());
-            let map = match (map, payload_type) {
-                (Some(map), _) => map,
-                (None, 0) => "PCMU/8000",
-                (None, 8) => "PCMA/8000",
-                (None, _) => return None,
-            };
-            let mut parts = map.split('/');
+            let mut parts = maps.get(&payload_type)?.split('/');
             let name = parts.next()?.to_ascii_lowercase();
             Some((payload_type, name, parts.next()?.parse().ok()?))
-        })
+        };
+        self.formats.iter().filter_map(codec).collect()
     }
 
     /// The best codec that both speak.
     fn agree(&self) -> Option<Agreed> {
-        let (codec, payload_type) = Codec::PREFERRED.into_iter().find_map(|codec| {
-            let wanted = codec.name().to_ascii_lowercase();
-            let found = self.codecs().find(|(_, name, rate)| *name == wanted && *rate == codec.rate());
-            found.map(|(payload_type, ..)| (codec, payload_type))
-        })?;
-        // Firefox offers events at 8,000 only, beside a codec at 48,000.
-        let dtmf = [codec.rate(), 8_000, 48_000].into_iter().find_map(|wanted| {
-            self.codecs().find(|(_, name, rate)| name == "telephone-event" && *rate == wanted)
-        });
-        Some(Agreed {
-            codec,
-            payload_type,
-            dtmf_payload_type: dtmf.as_ref().map(|(payload_type, ..)| *payload_type),
-            dtmf_rate: dtmf.map_or(codec.rate(), |(.., rate)| rate),
-        })
+        let codecs = self.codecs();
+        let find = |wanted: &str, clock: u32| {
+            let found = codecs.iter().find(|(_, name, rate)| name == wanted && *rate == clock);
+            found.map(|(payload_type, ..)| *payload_type)
+        };
+        let (codec, payload_type) = Codec::PREFERRED
+            .into_iter()
+            .find_map(|codec| Some((codec, find(&codec.name().to_ascii_lowercase(), codec.rate())?)))?;
+        Some(Agreed { codec, payload_type, dtmf_payload_type: find("telephone-event", codec.rate()) })
     }
 
     fn no_codec(&self) -> Error {
-        let mut names: Vec<String> = self.codecs().map(|(_, name, _)| name).collect();
+        let mut names: Vec<String> = self.codecs().into_iter().map(|(_, name, _)| name).collect();
         names.dedup();
         names.truncate(12);
         Error::NoCodec { offered: if names.is_empty() { "none".to_owned() } else { names.join(", ") } }
@@ -202,7 +196,8 @@ fn split(text: &str) -> Result<(Vec<&str>, Vec<Section<'_>>), Error> {
             else {
                 return Err(broken);
             };
-            sections.push(Section { media, protocol, formats: fields.collect(), port, lines: Vec::new() });
+            let formats = fields.take(MOST_FORMATS).collect();
+            sections.push(Section { media, protocol, formats, port, lines: Vec::new() });
         } else {
             sections.last_mut().map_or(&mut session, |section| &mut section.lines).push(line);
         }
@@ -280,7 +275,8 @@ mod tests {
         assert_eq!((offer.audio, offer.mid(), offer.bundled, offer.we_begin), (1, Some("1"), true, true));
         assert_eq!(offer.direction, Direction::WeSend);
         let agreed =
-            Agreed { codec: Codec::Opus, payload_type: 109, dtmf_payload_type: Some(101), dtmf_rate: 8_000 };
+            // Its events have another clock than Opus.
+            Agreed { codec: Codec::Opus, payload_type: 109, dtmf_payload_type: None };
         assert_eq!(offer.agreed, agreed);
         assert_eq!(offer.candidates, ["1 1 udp 2122252542 192.0.2.9 5001 typ host"]);
     }

@@ -64,12 +64,13 @@ impl Peer {
     /// [`Error`] says what is wrong with the offer, or with the ports of this machine. Nothing is left behind then.
     pub async fn answer(config: &Config, offer: &str) -> Result<(Self, String), Error> {
         let offer = Offer::parse(offer)?;
-        let inbox = Arc::new(Inbox::default());
         let (ip, ports) = (config.bind, &config.ports);
         for number in port::shuffled(ports) {
             if !port::is_free(ip, number)? {
                 continue;
             }
+            // A fresh one for each attempt: a failed one ends its own.
+            let inbox = Arc::new(Inbox::default());
             let ssrc = rand::random();
             let mut running = Running { tasks: Arc::new(Tasks::new(Arc::clone(&inbox))), connection: None };
             let gathered = Arc::new(Notify::new());
@@ -119,13 +120,15 @@ impl Peer {
         let Some(candidate) = candidate::parse(candidate)? else {
             return Ok(());
         };
-        if self.candidates.fetch_add(1, Ordering::Relaxed) >= MOST_CANDIDATES {
-            self.candidates.store(MOST_CANDIDATES, Ordering::Relaxed);
+        if self.candidates.load(Ordering::Relaxed) >= MOST_CANDIDATES {
             return Err(Error::TooManyCandidates { most: MOST_CANDIDATES });
         }
         let candidate =
             RTCIceCandidateInit { candidate: format!("candidate:{candidate}"), ..Default::default() };
-        Ok(self.connection.add_ice_candidate(candidate).await?)
+        self.connection.add_ice_candidate(candidate).await?;
+        // Only now: whoever gave up waiting comes again with the same.
+        self.candidates.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 
     /// What was agreed on about audio.
@@ -245,7 +248,7 @@ fn codec(agreed: Agreed) -> RTCRtpCodec {
 fn events(agreed: Agreed) -> RTCRtpCodec {
     RTCRtpCodec {
         mime_type: "audio/telephone-event".to_owned(),
-        clock_rate: agreed.dtmf_rate,
+        clock_rate: agreed.codec.rate(),
         channels: 0,
         sdp_fmtp_line: "0-15".to_owned(),
         rtcp_feedback: Vec::new(),

@@ -54,7 +54,7 @@ mod timers;
 mod tls;
 pub mod uui;
 
-pub use agent::{EndReason, EndpointConfig, FailCause, RegistrationState};
+pub use agent::{EndReason, EndpointConfig, FailCause, Probed, RegistrationState};
 pub use challenge::Credentials;
 pub use digest::{DigestAlgorithm, Secret};
 pub use endpoint::{

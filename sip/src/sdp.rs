@@ -248,6 +248,27 @@ struct Stream {
     ptime: Duration,
 }
 
+/// The names of the codecs in a description, in its order; none if there is none.
+pub(crate) fn offered_codecs(body: &[u8]) -> Vec<String> {
+    let Ok(session) = model::parse(&String::from_utf8_lossy(body)) else { return Vec::new() };
+    let audio = session.media.iter().filter(|media| media.media == "audio");
+    let maps = audio.take(1).flat_map(|media| {
+        media.formats.iter().take(MOST_FORMATS).map(|format| (media.rtpmap(format), format.as_str()))
+    });
+    let mut names: Vec<String> = maps
+        .filter_map(|(map, format)| match (map, format) {
+            (Some(map), _) => Some(model::rtpmap::Rtpmap::parse(map).ok()?.encoding().to_owned()),
+            (None, "0") => Some("PCMU".into()),
+            (None, "8") => Some("PCMA".into()),
+            (None, "9") => Some("G722".into()),
+            (None, "18") => Some("G729".into()),
+            (None, _) => None,
+        })
+        .collect();
+    names.dedup();
+    names
+}
+
 /// What names our description in `o=`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin {
@@ -258,6 +279,8 @@ pub(crate) struct Origin {
 /// Payload types for telephone events in our offers, by the clock of the codecs that they go with.
 const DTMF_PAYLOAD_TYPES: [(u8, u32); 2] = [(101, 8_000), (110, 48_000)];
 const COMFORT_NOISE_PAYLOAD_TYPE: u8 = 13;
+/// Formats of a stream that are looked at: nobody has more, and each is looked for among all lines.
+const MOST_FORMATS: usize = 64;
 
 impl Remote {
     /// Reads an offer or an answer.
@@ -386,7 +409,7 @@ impl Stream {
         let ip = session.address_for(media)?;
         let mut codecs: Vec<(Codec, u8)> = Vec::new();
         let (mut dtmf, mut comfort_noise) = (Vec::new(), None);
-        for format in &media.formats {
+        for format in media.formats.iter().take(MOST_FORMATS) {
             let Ok(payload_type) = format.parse::<u8>() else { continue };
             if payload_type > 127 {
                 continue;

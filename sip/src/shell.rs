@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::agent::{
-    Agent, CallEvent, Command, Incoming, OutgoingRequest, Output, RegistrationState, UpstreamRequest,
+    Agent, CallEvent, Command, Incoming, OutgoingRequest, Output, Probed, RegistrationState, UpstreamRequest,
 };
 use crate::clock;
 use crate::custom;
@@ -44,6 +44,12 @@ pub(crate) enum ToShell {
         state: watch::Sender<RegistrationState>,
         started: oneshot::Sender<Result<(), Error>>,
     },
+    Probe {
+        id: u64,
+        target: String,
+        way: Way,
+        reply: oneshot::Sender<Result<Probed, Error>>,
+    },
     Bindings {
         user: Option<String>,
         reply: oneshot::Sender<Vec<Binding>>,
@@ -78,6 +84,7 @@ pub(crate) struct Shell {
     pub(crate) net: Net,
     pub(crate) calls: HashMap<u64, mpsc::Sender<CallEvent>>,
     pub(crate) upstreams: HashMap<u64, watch::Sender<RegistrationState>>,
+    pub(crate) probes: HashMap<u64, oneshot::Sender<Result<Probed, Error>>>,
     pub(crate) incoming: mpsc::Sender<IncomingCall>,
     pub(crate) seats: broadcast::Sender<RegistrarEvent>,
     /// For the handles of incoming calls; weak, so that the shell does not keep itself alive.
@@ -111,6 +118,7 @@ impl Shell {
                     Some(ToShell::Register { id, register, way, state, started }) => {
                         let _ = started.send(self.register(id, *register, way, state));
                     }
+                    Some(ToShell::Probe { id, target, way, reply }) => self.probe(id, target, way, reply),
                     Some(ToShell::Bindings { user, reply }) => {
                         let _ = reply.send(self.agent.bindings(clock::now(), user.as_deref()));
                     }
@@ -232,6 +240,22 @@ impl Shell {
         Ok(())
     }
 
+    fn probe(&mut self, id: u64, target: String, way: Way, reply: oneshot::Sender<Result<Probed, Error>>) {
+        let flow = match way {
+            Way::Address { remote, transport, name } => {
+                self.flow_to(transport, remote, name.as_deref(), &target)
+            }
+            Way::Seat { user, .. } => Err(Error::NotRegistered { user }),
+        };
+        match flow {
+            Ok(flow) => {
+                self.probes.insert(id, reply);
+                self.agent.command(clock::now(), Command::Probe { id, target, flow });
+            }
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
     fn flow_to(
         &mut self,
         transport: Transport,
@@ -294,6 +318,11 @@ impl Shell {
                     }
                     if ended {
                         self.upstreams.remove(&id);
+                    }
+                }
+                Output::Probed { id, probed } => {
+                    if let Some(reply) = self.probes.remove(&id) {
+                        let _ = reply.send(Ok(probed));
                     }
                 }
                 Output::Incoming { call, incoming } => self.announce(call, incoming),

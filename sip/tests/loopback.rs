@@ -44,6 +44,25 @@ fn dial_to(callee: &Endpoint, transport: Transport) -> Dial {
     }
 }
 
+#[tokio::test]
+async fn somebody_is_asked_what_it_can_do() {
+    let (asking, _) = endpoint().await;
+    let (asked, _calls) = endpoint().await;
+    for (transport, suffix) in [(Transport::Udp, ""), (Transport::Tcp, ";transport=tcp")] {
+        let addr = asked.local_addr(transport).expect("a listener");
+        let probed =
+            soon("the answer", asking.probe(&format!("sip:400@{addr}{suffix}"))).await.expect("an address");
+        assert_eq!(probed.code, 200, "{probed:?}");
+        assert!(probed.allow.iter().any(|method| method == "REFER"), "{probed:?}");
+        assert_eq!(probed.seen_as.map(|seen| seen.ip()), probed.said.map(|said| said.ip()), "{probed:?}");
+        assert!(probed.seen_as.is_some(), "{probed:?}");
+    }
+    let closed =
+        soon("the answer", asking.probe("sip:400@127.0.0.1:9;transport=tcp")).await.expect("an address");
+    assert_eq!(closed.code, 503, "{closed:?}");
+    assert!(asking.probe("400@x").await.is_err());
+}
+
 /// Two endpoints and a call between them, not answered yet.
 struct Ringing {
     caller: Endpoint,

@@ -1,11 +1,14 @@
 //! Tools in a call: when they are used, what is said meanwhile, and what happens when they or the caller do the unexpected.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::Output;
 use super::event::EventKind;
-use super::rig::{Rig, lookup};
-use crate::tools::Outcome;
+use super::rig::{Rig, lookup, settings};
+use super::{Output, Settings};
+use crate::dialogue::{Ask, Facts, Mind, Thought};
+use crate::seat::{Need, Wish};
+use crate::tools::{Outcome, Use};
 
 fn asked(rig: &mut Rig, words: &str) {
     rig.listen();
@@ -124,4 +127,41 @@ fn words_that_answer_what_the_mind_asked_are_waited_for_less() {
     };
     let (answer, other) = (silence("第一家嗯"), silence("第八样嗯"));
     assert!(answer <= 580 && other > answer, "{answer} ms after an answer, {other} ms after other words");
+}
+
+/// Looks up who calls, and values whom it has found.
+struct Valued;
+
+impl Mind for Valued {
+    fn think(&self, _: Ask, _: Box<dyn FnMut(Thought) + Send>) {}
+    fn summarize(&self, _: &Facts<'_>) -> String {
+        String::new()
+    }
+    fn look_up(&self, facts: &Facts<'_>) -> Option<Use> {
+        facts.used.is_empty().then(|| lookup("沪A12345"))
+    }
+    fn worth(&self, facts: &Facts<'_>) -> u8 {
+        if facts.used.is_empty() { 0 } else { 3 }
+    }
+}
+
+#[test]
+fn a_waiting_caller_who_turns_out_to_be_a_better_customer_moves_up() {
+    let settings = Settings { mind: Arc::new(Valued), ..settings() };
+    let mut rig = Rig::with(settings, &["sip:1001@pbx"], Some("13800138000"), true);
+    // The only seat has another caller.
+    rig.queue.wish(rig.now, "other", Wish::Enter(Need::default()));
+    while rig.queue.poll().is_some() {}
+    asked(&mut rig, "转人工");
+    rig.wait(2000);
+    let values: Vec<u8> = rig
+        .outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Queue(Wish::Enter(need) | Wish::Change(need)) => Some(need.value),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(values, [0, 3], "{:#?}", rig.events);
+    assert_eq!((requested(&rig), used(&rig)), (1, vec!["done"]));
 }

@@ -3,6 +3,8 @@
 //! What this file checks needs nothing but the configuration. Checks of what is loaded (model, voice, tenant) are handed
 //! in as [`Check`]s by the command line, which knows how to load it.
 
+mod sip;
+
 use std::ffi::{CStr, c_char, c_int};
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -26,6 +28,16 @@ pub struct Doctor {
     /// As a JSON array.
     #[arg(long)]
     pub json: bool,
+    /// What to look at instead of this machine.
+    #[command(subcommand)]
+    pub what: Option<What>,
+}
+
+/// What else can be looked at.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum What {
+    /// Exchanges and seats: do they answer, what can they do, how do they see us, may we register.
+    Sip(sip::Args),
 }
 
 /// One thing to look at.
@@ -74,17 +86,28 @@ impl Finding {
 
 impl Doctor {
     /// Looks at everything and prints it. Gives the exit code: 1 if something is wrong.
-    pub async fn run(&self, config: &Config, extra: Vec<Check>, out: &mut dyn Write) -> io::Result<u8> {
-        let findings = examine(config, extra).await;
-        let wrong = findings.iter().filter(|f| f.state == "wrong").count();
-        if self.json {
-            serde_json::to_writer_pretty(&mut *out, &findings)?;
-            writeln!(out)?;
-        } else {
-            write!(out, "{}", report(&findings))?;
+    pub async fn run(
+        &self,
+        config: &Config,
+        extra: impl FnOnce(&Config) -> Vec<Check>,
+        out: &mut dyn Write,
+    ) -> io::Result<u8> {
+        match &self.what {
+            Some(What::Sip(args)) => args.clone().or_json(self.json).run(config, out).await,
+            None => print(&examine(config, extra(config)).await, self.json, out),
         }
-        Ok(if wrong == 0 { 0 } else { exit::WRONG })
     }
+}
+
+/// Prints what was found. Gives the exit code: 1 if something is wrong.
+fn print(findings: &[Finding], json: bool, out: &mut dyn Write) -> io::Result<u8> {
+    if json {
+        serde_json::to_writer_pretty(&mut *out, findings)?;
+        writeln!(out)?;
+    } else {
+        write!(out, "{}", report(findings))?;
+    }
+    Ok(if findings.iter().any(|f| f.state == "wrong") { exit::WRONG } else { 0 })
 }
 
 /// Looks at everything, in the order in which a call needs it.

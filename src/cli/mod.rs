@@ -162,9 +162,7 @@ impl Cli {
             Command::Scenarios(args) => with_config(file, |config| block_on(args.run(config))),
             Command::Demo(args) => with_config(file, |config| block_on(args.run(config))),
             Command::Doctor(args) => with_config(file, |config| {
-                block_on(async {
-                    Ok(args.run(&config, doctor_checks(&config), &mut io::stdout().lock()).await?)
-                })
+                block_on(async { Ok(args.run(&config, doctor_checks, &mut io::stdout().lock()).await?) })
             }),
             Command::Calls(command) => with_store(file, async |store: &Store| {
                 command.run(store, &mut io::stdout().lock(), &mut io::stderr().lock()).await

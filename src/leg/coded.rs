@@ -25,13 +25,16 @@ pub fn join(now: Time, one: &mut impl Coded, other: &mut impl Coded, kept: bool)
     if kept { (one.hear(&from_one), other.hear(&from_other)) } else { (Frame::SILENCE, Frame::SILENCE) }
 }
 
-/// The converters of one leg.
+/// The converters of one leg: each has one stream, since it remembers what came before.
 #[derive(Default)]
 pub struct Coder {
     to_wire: ToWire,
     from_wire: FromWire,
     /// Made when a wideband codec is used.
     band: Option<ToWire>,
+    /// Made when a line of another rate is joined with it.
+    narrowing: Option<ToWire>,
+    widening: Option<FromWire>,
 }
 
 impl Coder {
@@ -54,8 +57,8 @@ impl Coder {
     pub fn pass(&mut self, audio: &Audio, codec: Codec) -> Audio {
         match <[i16; WIDE_FRAME]>::try_from(&audio[..]) {
             _ if audio.len() == codec.frame() => *audio,
-            Ok(wide) => self.to_wire.convert(&Frame(wide)).into(),
-            Err(_) => self.from_wire.convert(audio).0.into(),
+            Ok(wide) => self.narrowing.get_or_insert_default().convert(&Frame(wide)).into(),
+            Err(_) => self.widening.get_or_insert_default().convert(audio).0.into(),
         }
     }
 }
@@ -84,6 +87,17 @@ mod tests {
             assert_eq!(peak(&frames[10].0) > 7_000, heard, "{hertz} Hz");
             assert!(heard || peak(&frames[10].0) < 200, "{hertz} Hz");
         }
+    }
+
+    #[test]
+    fn what_is_passed_to_a_line_is_not_heard_on_it() {
+        let mut coder = Coder::default();
+        let mut heard = Vec::new();
+        for at in 0..20 {
+            coder.pass(&tone::<160>(at, 1_000.0, 8_000.0).into(), Codec::Opus);
+            heard.extend(coder.hear(&Audio::silence(Codec::Opus)).0);
+        }
+        assert_eq!(peak(&heard), 0);
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod desk;
 pub mod seat;
 pub mod sip;
 pub mod stream;
+pub mod webrtc;
 
 use self::sip::SipLeg;
 use crate::call::event::HandoffOutcome;

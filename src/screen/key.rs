@@ -4,7 +4,7 @@ use hmac::{Hmac, Mac as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
 
-use crate::digest::hexadecimal;
+use crate::digest::{from_hexadecimal, hexadecimal};
 
 /// Makes and checks keys.
 pub(super) struct Keys(Hmac<Sha256>);
@@ -24,16 +24,7 @@ impl Keys {
 
     /// Whether `key` opens `call`. Takes as long for every wrong key of that length.
     pub fn fits(&self, call: &str, key: &str) -> bool {
-        let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
-        let bytes: Option<Vec<u8>> = key
-            .as_bytes()
-            .chunks(2)
-            .map(|pair| match pair {
-                [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
-                _ => None,
-            })
-            .collect();
-        bytes.is_some_and(|bytes| self.of(call).verify_slice(&bytes).is_ok())
+        from_hexadecimal(key).is_some_and(|bytes| self.of(call).verify_slice(&bytes).is_ok())
     }
 
     fn of(&self, call: &str) -> Hmac<Sha256> {

@@ -17,6 +17,7 @@ use crate::driver::live::{self, Surroundings};
 use crate::leg::Leg;
 use crate::leg::sip::{Error, Line};
 use crate::leg::stream::StreamLeg;
+use crate::leg::webrtc::RtcLeg;
 use crate::record::{CallInfo, CallRecord, Tap};
 use crate::services::{self, Shared};
 
@@ -62,6 +63,19 @@ impl Host {
         self.converse(leg, line, call, info, vec![Box::new(tap)]).await;
     }
 
+    /// Runs a call of a web page, whose line `leg` makes, to its end; `page` is told what happens.
+    pub(super) async fn take_browser(
+        &self,
+        info: CallInfo,
+        page: Box<dyn Tap>,
+        leg: impl FnOnce(Clock) -> RtcLeg,
+    ) {
+        let clock = Clock::start();
+        let line = self.line(clock, self.config.seats.ring_timeout);
+        let call = self.begin(&info, clock);
+        self.converse(leg(clock), line, call, info, vec![page]).await;
+    }
+
     /// Calls `number` at `uri`; if somebody answers, runs the call to its end.
     pub(super) async fn place(
         &self,
@@ -80,11 +94,16 @@ impl Host {
         Ok(self.converse(leg, line, call, info, Vec::new()).await)
     }
 
-    fn line(&self, clock: Clock, ring_timeout: Duration) -> Line {
-        let bind = [Transport::Udp, Transport::Tcp, Transport::Tls]
+    /// The address that media is bound to: that of the signalling.
+    pub(super) fn media_ip(&self) -> IpAddr {
+        [Transport::Udp, Transport::Tcp, Transport::Tls]
             .into_iter()
             .find_map(|transport| self.endpoint.local_addr(transport))
-            .map_or(IpAddr::from([0, 0, 0, 0]), |addr| addr.ip());
+            .map_or(IpAddr::from([0, 0, 0, 0]), |addr| addr.ip())
+    }
+
+    fn line(&self, clock: Clock, ring_timeout: Duration) -> Line {
+        let bind = self.media_ip();
         let advertised = self.config.sip.external_ip.unwrap_or(bind);
         let from = match &self.config.seats.from {
             Some(uri) => uri.to_string().into(),

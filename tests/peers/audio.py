@@ -54,19 +54,22 @@ class Recording:
     def __init__(self, path):
         self.path = Path(path)
 
-    def samples(self):
-        """All of it as 8 kHz mono: of wider recordings means."""
-        data = self.path.read_bytes()
-        channels, rate = struct.unpack_from("<HI", data, 22) if len(data) >= 44 else (1, RATE)
-        samples = array.array("h", data[44 : len(data) // 2 * 2])
-        width = channels * rate // RATE
+    def samples(self, since=0):
+        """From frame `since` on as 8 kHz mono: of wider recordings means."""
+        with open(self.path, "rb") as wav:
+            head = wav.read(44)
+            channels, rate = struct.unpack_from("<HI", head, 22) if len(head) == 44 else (1, RATE)
+            width = channels * rate // RATE
+            wav.seek(44 + since * FRAME * 2 * width)
+            data = wav.read()
+        samples = array.array("h", data[: len(data) // 2 * 2])
         if width == 1:
             return samples
         return array.array("h", (sum(samples[at : at + width]) // width for at in range(0, len(samples) - width + 1, width)))
 
-    def loud(self):
-        """For each 20 ms: whether it holds a voice."""
-        samples = self.samples()
+    def loud(self, since=0):
+        """For each 20 ms from frame `since` on: whether it holds a voice."""
+        samples = self.samples(since)
         return [
             sum(map(abs, samples[at : at + FRAME])) > LOUD * FRAME for at in range(0, len(samples) - FRAME + 1, FRAME)
         ]

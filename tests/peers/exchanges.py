@@ -1,5 +1,6 @@
 """A Nightline behind a real exchange (sip/profiles). Each check is a function whose name is a sentence."""
 
+import subprocess
 import time
 
 import net
@@ -85,6 +86,23 @@ def a_nightline_that_registers_is_called_by_the_exchange(stage):
     ask_and_be_answered(server, phone, phone.established())
     phone.do("hangup")
     asked_and_answered(server.record())
+
+
+def the_doctor_tells_what_an_exchange_answers(stage):
+    exchange, server = behind_kamailio(stage)
+    found = server.command("doctor", "sip")
+    assert [one["check"] for one in found] == ["exchange", "our address"], found
+    assert "kamailio" in found[0]["found"].lower() and found[1]["state"] == "good", found
+    ask = lambda config, *target: subprocess.run(
+        [stage.binary, "doctor", "sip", *target, "--config", str(config)], capture_output=True, text=True, timeout=30
+    )
+    closed = ask(server.config, "sip:127.0.0.1:9;transport=tcp")
+    assert closed.returncode == 1 and "sip:127.0.0.1:9" in closed.stdout, closed
+    registration = f'[[registration]]\nregistrar = "sip:127.0.0.1:9;transport=tcp"\naor = "{exchange.uri("400")}"\n'
+    lost = stage.folder / "lost.toml"
+    lost.write_text(server.config.read_text() + registration)
+    told = ask(lost, "--register")
+    assert told.returncode == 1 and "is not registered at" in told.stdout, told
 
 
 def callers_from_elsewhere_are_refused(stage):

@@ -30,11 +30,11 @@ def phone_of(stage, server, dialect, name="phone", **options):
     return stage.keep(StreamPhone(stage.folder / name, dialect, port, **options))
 
 
-def whole_conversation(stage, dialect, door, keys=True, clears=True, tells_number=True, **options):
+def whole_conversation(stage, dialect, door, keys=True, clears=True, tells_number=True, make=phone_of, **options):
     """Greeted, understood, answered, interrupting, joined with a seat, and gone."""
     seat = stage.baresip(answers=True)
     server = server_with_streams(stage, extra=SEAT.format(id="1001", uri=seat_uri(seat)), plain_seats=False)
-    phone = phone_of(stage, server, dialect, **options)
+    phone = make(stage, server, dialect, **options)
     hears = phone.established()
     interrupt(phone, hears, since=hears.wait_for_turn())
     before = hears.now()
@@ -58,6 +58,7 @@ def whole_conversation(stage, dialect, door, keys=True, clears=True, tells_numbe
     assert record["disposition"] == "transferred", record["disposition"]
     assert not tells_number or record["from"] == "13812345678", record["from"]
     assert not phone.error, phone.error
+    return phone
 
 
 def our_own_protocol_carries_a_whole_conversation(stage):

@@ -146,6 +146,8 @@ pub(super) enum Purpose {
     Refer(u32),
     /// Our own registration with an exchange.
     Register,
+    /// OPTIONS outside of a call.
+    Probe,
     /// INFO and PRACK: only 481 and silence matter.
     Other,
     /// The BYE for a second callee: whatever comes of it, the call goes on.

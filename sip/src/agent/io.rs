@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::config::{EndReason, FailCause};
+use super::probe::Probed;
 use super::transfer::Replaced;
 use super::upstream::{RegistrationState, UpstreamRequest};
 use crate::message::Headers;
@@ -42,6 +43,7 @@ pub(crate) enum Command {
     ReferProgress { call: u64, code: u16, reason: String },
     Register { id: u64, register: Box<UpstreamRequest> },
     Unregister { id: u64 },
+    Probe { id: u64, target: String, flow: Flow },
     Drain,
 }
 
@@ -111,4 +113,5 @@ pub(crate) enum Output {
     Event { call: u64, event: CallEvent },
     Seat(RegistrarEvent),
     Upstream { id: u64, state: RegistrationState },
+    Probed { id: u64, probed: Probed },
 }

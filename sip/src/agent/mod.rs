@@ -13,6 +13,7 @@ mod incoming;
 mod indialog;
 mod io;
 mod outgoing;
+mod probe;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ use self::authorize::Sent;
 use self::call::{Call, Phase, Purpose};
 pub use self::config::{EndReason, EndpointConfig, FailCause};
 pub(crate) use self::io::{CallEvent, Command, Incoming, OutgoingRequest, Output};
+pub use self::probe::Probed;
 pub use self::upstream::RegistrationState;
 use self::upstream::Upstream;
 pub(crate) use self::upstream::UpstreamRequest;
@@ -216,6 +218,7 @@ impl<S: Stack> Agent<S> {
             }
             Command::ReferProgress { call, code, reason } => self.refer_progress(now, call, code, &reason),
             Command::Register { id, register } => self.register_with(now, id, *register),
+            Command::Probe { id, target, flow } => self.probe(now, id, target, flow),
             Command::Unregister { id } => self.unregister(now, id),
             Command::Drain => self.drain(now),
         }

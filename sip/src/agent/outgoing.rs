@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 
 use super::call::{Call, Dialling, Dialog, Phase, Purpose, SessionTimer, TimerOffer, seconds};
-use super::{Agent, CallEvent, EndReason, FailCause, GIVE_UP, OutgoingRequest, SUPPORTED, TimerKind};
+use super::{
+    Agent, CallEvent, EndReason, FailCause, GIVE_UP, OutgoingRequest, Output, Probed, SUPPORTED, TimerKind,
+};
 use crate::message::{self, ALLOW, Headers, Method, NameAddr, Request, Response, SipUri};
 use crate::sdes::{Crypto, Terms};
 use crate::sdp::{self, Direction, Origin};
@@ -345,6 +347,11 @@ impl<S: Stack> Agent<S> {
             Purpose::Register => {
                 let (code, reason) = self.no_way("the exchange", unreachable);
                 self.register_failed(now, id, code, &reason, None);
+            }
+            Purpose::Probe => {
+                let (code, reason) = self.no_way("the far end", unreachable);
+                self.out
+                    .push_back(Output::Probed { id, probed: Probed { code, reason, ..Probed::default() } });
             }
             // RFC 3261 §12.2.1.2: no response at all ends the dialog.
             _ => {

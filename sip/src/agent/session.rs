@@ -125,6 +125,13 @@ impl<S: Stack> Agent<S> {
     /// A response to any request of ours.
     pub(super) fn response(&mut self, now: Instant, tx: ClientTx, response: &Response) {
         let Some(&(id, purpose)) = self.clients.get(&tx) else { return };
+        if purpose == Purpose::Probe {
+            if response.code >= 200 {
+                self.clients.remove(&tx);
+                self.probed(id, response);
+            }
+            return;
+        }
         if response.code >= 200
             && let Some(sent) = self.sent.remove(&tx)
         {

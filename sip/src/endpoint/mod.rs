@@ -1,6 +1,7 @@
 //! What an application holds: the endpoint, its calls, its sessions. Each is a pair of channels to the task in `shell`.
 
 mod calls;
+mod probe;
 mod registration;
 mod seats;
 mod session;
@@ -131,6 +132,7 @@ impl Endpoint {
             net,
             calls: HashMap::new(),
             upstreams: HashMap::new(),
+            probes: HashMap::new(),
             incoming: calls,
             seats: to_seats,
             to_self: shell.downgrade(),

@@ -150,10 +150,21 @@ impl Buffer {
         (self.transits.aim() + repairs).min(MOST * self.scale)
     }
 
-    /// A packet told what was in the lost one before it: such are waited for from now on.
-    pub(super) fn repair(&mut self, now: i64, ts: i64, audio: &[i16]) {
+    /// A packet told what was in the lost one before it, up to `end`: what is still missing of that is filled, and such packets are waited
+    /// for from now on.
+    pub(super) fn repair(&mut self, end: i64, audio: &[i16]) {
         self.repairs = REPAIRS;
-        self.audio(now, ts, audio, false);
+        if self.phase == Phase::Empty {
+            return;
+        }
+        for (at, sample) in (end - audio.len() as i64..end).zip(audio) {
+            let slot = self.slot(at);
+            let room = at >= self.cursor && at - self.cursor < self.capacity();
+            if room && self.marks[slot] == Mark::Missing {
+                self.samples[slot] = *sample;
+                self.marks[slot] = Mark::Audio;
+            }
+        }
     }
 
     /// Forgets the timeline, keeps what was measured of concealment: a new source, or a new session description.

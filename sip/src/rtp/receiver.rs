@@ -259,7 +259,7 @@ impl Receiver {
                     && step < 10
                     && let Some(count) = self.decoder.recover(payload, &mut audio)
                 {
-                    self.buffer.repair(time, ts - count as i64, &audio[..count]);
+                    self.buffer.repair(ts, &audio[..count]);
                     audio.fill(0);
                 }
                 let Some(count) = self.decoder.decode(payload, &mut audio) else {

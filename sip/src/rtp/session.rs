@@ -193,7 +193,7 @@ impl MediaSession {
     }
 
     fn take_rtcp(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
-        // Reports steer nothing but statistics, so the address is enough of a check.
+        // Reports steer nothing but statistics and how much Opus repeats, so the address is enough of a check.
         if from.ip() != self.receiver.destination().ip() {
             return self.receiver.count_source();
         }

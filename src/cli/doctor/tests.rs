@@ -26,7 +26,7 @@ async fn the_report_is_readable_and_the_exit_code_tells() {
     let model = |verdict: Verdict| Check { name: "model", run: Box::new(move || verdict) };
     let mut out = Vec::new();
     let bad = Verdict::Wrong("the model file is cut short".into(), "fetch it again".into());
-    let code = Doctor { json: false }.run(&config, vec![model(bad)], &mut out).await.unwrap();
+    let code = Doctor { json: false, what: None }.run(&config, |_| vec![model(bad)], &mut out).await.unwrap();
     let text = String::from_utf8(out).unwrap();
     assert_eq!(code, exit::WRONG, "{text}");
     assert!(
@@ -37,7 +37,10 @@ async fn the_report_is_readable_and_the_exit_code_tells() {
     assert!(text.contains("✔ sip port    udp:127.0.0.1:0 is free"), "{text}");
 
     let mut out = Vec::new();
-    Doctor { json: true }.run(&config, vec![model(Verdict::Good("loads".into()))], &mut out).await.unwrap();
+    Doctor { json: true, what: None }
+        .run(&config, |_| vec![model(Verdict::Good("loads".into()))], &mut out)
+        .await
+        .unwrap();
     let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
     let found = json.as_array().unwrap().iter().find(|f| f["check"] == "model").unwrap();
     assert_eq!(*found, serde_json::json!({"check": "model", "state": "good", "found": "loads"}));

@@ -193,7 +193,7 @@ fn object(text: &str) -> Result<serde_json::Map<String, serde_json::Value>, Wron
 }
 
 /// A key, if it is one.
-fn key(text: &str) -> Option<char> {
+pub(crate) fn key(text: &str) -> Option<char> {
     let mut chars = text.chars();
     let key = chars.next().filter(|c| c.is_ascii_digit() || "*#ABCDabcd".contains(*c))?;
     chars.next().is_none().then(|| key.to_ascii_uppercase())

@@ -25,13 +25,19 @@ pub struct Own {
     rate: u32,
     decoder: Decoder,
     started: bool,
-    marks: u32,
+    words: Words,
 }
 
 impl Default for Own {
     fn default() -> Self {
         let encoding = Encoding::L16;
-        Self { encoding, rate: 16_000, decoder: Decoder::new(encoding), started: false, marks: 0 }
+        Self {
+            encoding,
+            rate: 16_000,
+            decoder: Decoder::new(encoding),
+            started: false,
+            words: Words::default(),
+        }
     }
 }
 
@@ -59,8 +65,17 @@ impl Own {
         let (id, from, to) = (text("id"), text("from"), text("to"));
         Ok(Told::Started(Started { id, from, to, rate: self.rate, variables: own }))
     }
+}
 
-    fn event(&mut self, kind: &EventKind) -> Option<Value> {
+/// What happens in a call, in the words of this protocol. Web pages are told in the same.
+#[derive(Debug, Default)]
+pub struct Words {
+    marks: u32,
+}
+
+impl Words {
+    /// The message for it; none if it concerns nobody outside.
+    pub fn of(&mut self, kind: &EventKind) -> Option<Value> {
         Some(match kind {
             EventKind::Partial(hypothesis) => {
                 json!({ "type": "transcript", "who": "caller", "text": hypothesis.text(), "final": false })
@@ -128,7 +143,7 @@ impl Dialect for Own {
                 "format": { "encoding": self.encoding.name(), "rate": self.rate },
             }),
             Say::Key(digit) => json!({ "type": "dtmf", "digit": digit.to_string() }),
-            Say::Event(event) => match self.event(&event.kind) {
+            Say::Event(event) => match self.words.of(&event.kind) {
                 Some(value) => value,
                 None => return Vec::new(),
             },

@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
 
 use crate::clock::{Clock, Time};
+use crate::digest::{from_hexadecimal, hexadecimal};
 
 /// Streams that have not said who they are.
 pub(super) const OPENING: usize = 64;
@@ -67,6 +68,28 @@ impl Keeper {
             *entry = (entry.0 + 1, now);
         }
         Verdict::Wrong
+    }
+
+    /// A pass for the caller `from`, good until `until` (seconds since 1970): `UNTIL.SIGNATURE.FROM`. Who has it knows nothing of the token
+    /// and can call as nobody else.
+    pub(super) fn pass(&self, from: &str, until: u64) -> String {
+        let signature = hexadecimal(&self.signed(from, until).finalize().into_bytes());
+        format!("{until}.{signature}.{from}")
+    }
+
+    /// Who may call with a pass, if it is one of ours and not over at `now`.
+    pub(super) fn bearer_of(&self, pass: &str, now: u64) -> Option<String> {
+        let (until, rest) = pass.split_once('.')?;
+        let (signature, from) = rest.split_once('.')?;
+        let until: u64 = until.parse().ok().filter(|until| *until >= now)?;
+        self.signed(from, until).verify_slice(&from_hexadecimal(signature)?).ok()?;
+        Some(from.to_owned())
+    }
+
+    fn signed(&self, from: &str, until: u64) -> Hmac<Sha256> {
+        let mut signed = self.token.clone();
+        signed.update(format!("pass.{until}.{from}").as_bytes());
+        signed
     }
 
     /// Takes as long for every wrong one.
@@ -147,6 +170,25 @@ mod tests {
         assert_eq!(header("Basic ???"), None);
         let none: [String; 0] = [];
         assert_eq!(brought(&HeaderMap::new()).into_iter().collect::<Vec<_>>(), none);
+    }
+
+    #[test]
+    fn a_pass_is_good_for_one_caller_and_a_time() {
+        let (keeper, other) = (Keeper::new(&"a-token".into()), Keeper::new(&"b-token".into()));
+        let pass = keeper.pass("13812345678", 1_000);
+        assert_eq!(keeper.bearer_of(&pass, 999).as_deref(), Some("13812345678"));
+        assert_eq!(keeper.bearer_of(&pass, 1_001), None);
+        assert_eq!(other.bearer_of(&pass, 999), None);
+        assert_eq!(keeper.bearer_of(&pass.replace("1381", "1391"), 999), None);
+        assert_eq!(keeper.bearer_of(&pass.replacen("1000", "2000", 1), 999), None);
+        for nonsense in ["", "a-token", "1000..", "1000.zz.1", "1000.abc.1", "é.é.é"] {
+            assert_eq!(keeper.bearer_of(nonsense, 0), None, "{nonsense}");
+        }
+        assert_eq!(
+            keeper.judge(IpAddr::from([10, 0, 0, 1]), [pass]),
+            Verdict::Wrong,
+            "it opens nothing else"
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The door for media streams: WebSockets of platforms at `/media/PROTOCOL`, Asterisk's AudioSocket on TCP, and WebSockets that we open
-//! ourselves (`POST /media/connect`).
+//! The door for media streams: WebSockets of platforms at `/media/PROTOCOL`, calls from web pages ([`webrtc`]), Asterisk's AudioSocket on
+//! TCP, and WebSockets that we open ourselves (`POST /media/connect`).
 //!
 //! A WebSocket brings a token (`Authorization: Bearer …`, the password of `Basic`, `?token=`, or the last part of its path for platforms
 //! that can do neither), an AudioSocket comes from an address that may. Connections are bounded in number, and in time until they are
@@ -7,6 +7,7 @@
 
 mod guard;
 mod listener;
+mod webrtc;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -60,6 +61,8 @@ pub(super) struct Door {
     opening: Arc<Opening>,
     /// Who brings the token; nobody without WebSockets.
     keeper: Option<Arc<Keeper>>,
+    /// Calls of web pages.
+    web: webrtc::Calls,
 }
 
 /// Why a stream is not taken.
@@ -78,6 +81,12 @@ enum Refusal {
     Target(String),
     /// The far end did not answer.
     Unreachable(String),
+    /// It is no session description by its type.
+    Content,
+    /// The offer of a web page cannot be taken.
+    Offer(String),
+    /// There is no such call, or not any more.
+    Over,
 }
 
 impl IntoResponse for Refusal {
@@ -108,6 +117,11 @@ impl IntoResponse for Refusal {
                 (StatusCode::FORBIDDEN, format!("`{url}` does not begin with any of `media.connect`"))
             }
             Self::Unreachable(why) => (StatusCode::BAD_GATEWAY, why),
+            Self::Content => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "an offer is `Content-Type: application/sdp`".into())
+            }
+            Self::Offer(why) => (StatusCode::BAD_REQUEST, why),
+            Self::Over => (StatusCode::NOT_FOUND, "there is no such call, or not any more".into()),
         };
         let answer = (status, Json(json!({ "error": error }))).into_response();
         match status {
@@ -123,7 +137,7 @@ impl Door {
     pub(super) fn new(host: Host, calls: TaskTracker) -> Self {
         let places = Arc::new(Semaphore::new(host.config.media.max_streams));
         let keeper = host.config.media.websocket.as_ref().map(|(_, token)| Arc::new(Keeper::new(token)));
-        Self { host, calls, places, opening: Arc::default(), keeper }
+        Self { host, calls, places, opening: Arc::default(), keeper, web: webrtc::Calls::default() }
     }
 
     /// Takes WebSockets on `listener` until the server stops.
@@ -140,6 +154,7 @@ impl Door {
             .route("/media/asyncapi.yaml", get(async || ([(CONTENT_TYPE, "application/yaml")], ASYNCAPI)))
             .route("/media/{protocol}", get(open))
             .route("/media/{protocol}/{token}", get(open))
+            .merge(webrtc::routes())
             .with_state(self)
             .into_make_service_with_connect_info::<Peer>();
         if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(shutdown).await {

@@ -35,6 +35,7 @@ struct World {
     replaces: Vec<Option<Replaced>>,
     seats: Vec<(usize, RegistrarEvent)>,
     upstreams: Vec<(usize, u64, RegistrationState)>,
+    probes: Vec<Probed>,
     /// What came to the script.
     script: Vec<String>,
     /// Packets that are lost if they fit.
@@ -84,6 +85,7 @@ impl World {
             replaces: Vec::new(),
             seats: Vec::new(),
             upstreams: Vec::new(),
+            probes: Vec::new(),
             script: Vec::new(),
             lose: None,
         }
@@ -111,6 +113,7 @@ impl World {
                     }
                     Output::Event { call, event } => self.events.push((i, call, event)),
                     Output::Upstream { id, state } => self.upstreams.push((i, id, state)),
+                    Output::Probed { probed, .. } => self.probes.push(probed),
                     Output::Seat(event) => self.seats.push((i, event)),
                 }
             }

@@ -219,3 +219,21 @@ proptest::proptest! {
         world.millis(50);
     }
 }
+
+#[test]
+fn who_is_asked_and_silent_is_told_as_such() {
+    let mut world = World::new(|_, _| ());
+    let target = format!("sip:{}", addr(CALLEE));
+    let probe = |id| Command::Probe { id, target: target.clone(), flow: flow(CALLER, addr(CALLEE)) };
+    world.command(CALLER, probe(7));
+    world.millis(100);
+    let answered = world.probes.pop().expect("an answer");
+    assert_eq!(answered.code, 200);
+    assert!(answered.allow.iter().any(|method| method == "REFER"), "{answered:?}");
+    world.lose = Some(|_| true);
+    world.command(CALLER, probe(9));
+    world.pass(Duration::from_secs(31));
+    assert!(world.probes.is_empty(), "{:?}", world.probes);
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.probes.pop().expect("the end of it").code, 408);
+}

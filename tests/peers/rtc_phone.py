@@ -1,0 +1,238 @@
+"""Web telephones: aiortc, which speaks and hears by itself, and the page of the server in a headless Chromium with a fake microphone."""
+
+import asyncio
+import base64
+import contextlib
+import fractions
+import http.client
+import json
+import subprocess
+import threading
+import time
+import urllib.parse
+
+import audio
+import net
+
+FRAME = 160
+
+
+class Aiortc:
+    """Calls when it is made, from a web page that is none; what it hears grows in a WAV."""
+
+    def __init__(self, folder, port, token, number="13812345678", codec=None):
+        folder.mkdir(parents=True)
+        self.port, self.token, self.number, self.codec = port, token, number, codec
+        self.path = folder / "heard.wav"
+        self.over, self.error, self.told = False, None, []
+        self._to_say, self._stopping = bytearray(), False
+        self._lock = threading.Lock()
+        audio.write(self.path, b"", silence_before=0, silence_after=0)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._guarded()), daemon=True)
+        self._thread.start()
+
+    def established(self, seconds=15.0):
+        """What is heard, once something is."""
+        recording = audio.Recording(self.path)
+        net.wait_for("audio by WebRTC", lambda: self.error or recording.now() > 0, seconds)
+        assert not self.error, self.error
+        return recording
+
+    def say(self, samples):
+        with self._lock:
+            self._to_say += samples
+
+    def stop(self):
+        self._stopping = True
+        self._thread.join(5)
+
+    def take(self):
+        """The next 20 ms to say."""
+        with self._lock:
+            samples = bytes(self._to_say[: FRAME * 2]).ljust(FRAME * 2, b"\0")
+            del self._to_say[: FRAME * 2]
+        return samples
+
+    async def _guarded(self):
+        try:
+            await self._talk()
+        except Exception as error:  # told to whoever waits
+            self.error = repr(error)
+        self.over = True
+
+    async def _talk(self):
+        from aiortc import RTCPeerConnection, RTCRtpSender, RTCSessionDescription
+        from aiortc.mediastreams import MediaStreamError
+        from av import AudioResampler
+
+        peer = RTCPeerConnection()
+        try:
+            sender = peer.addTrack(_voice(self))
+            if self.codec:
+                known = RTCRtpSender.getCapabilities("audio").codecs
+                wanted = [one for one in known if one.mimeType.lower() == f"audio/{self.codec}".lower()]
+                next(one for one in peer.getTransceivers() if one.sender == sender).setCodecPreferences(wanted)
+            heard = asyncio.get_running_loop().create_future()
+
+            @peer.on("track")
+            def _(track):
+                heard.set_result(track)
+
+            await peer.setLocalDescription(await peer.createOffer())
+            status, headers, answer = await asyncio.to_thread(
+                request, self.port, "POST", f"/media/webrtc?from={self.number}&to=4001234567", peer.localDescription.sdp, self.token
+            )
+            assert status == 201, f"{status} {answer}"
+            call = headers["Location"]
+            telling = asyncio.create_task(asyncio.to_thread(self._follow, f"{call}/events"))
+            await peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+            track = await asyncio.wait_for(heard, 10)
+            narrow = AudioResampler(format="s16", layout="mono", rate=audio.RATE)
+            with contextlib.suppress(MediaStreamError):
+                while not self._stopping and peer.connectionState not in ("closed", "failed"):
+                    for frame in narrow.resample(await track.recv()):
+                        with open(self.path, "ab") as wav:
+                            wav.write(bytes(frame.planes[0])[: frame.samples * 2])
+            if self._stopping:
+                await asyncio.to_thread(request, self.port, "DELETE", call)
+            await asyncio.wait([telling], timeout=3)
+        finally:
+            await peer.close()
+
+    def _follow(self, path):
+        """The server's events, until the call is over."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            assert answer.status == 200, answer.status
+            for line in answer:
+                if line.startswith(b"data:"):
+                    self.told.append(json.loads(line[5:]))
+
+
+def _voice(phone):
+    """An audio track that gives what `phone` has to say, 20 ms every 20 ms."""
+    from aiortc.mediastreams import AudioStreamTrack
+    from av import AudioFrame
+
+    class Voice(AudioStreamTrack):
+        began, sent = None, 0
+
+        async def recv(self):
+            self.began = self.began or time.monotonic()
+            await asyncio.sleep(max(0, self.began + self.sent / audio.RATE - time.monotonic()))
+            frame = AudioFrame(format="s16", layout="mono", samples=FRAME)
+            frame.planes[0].update(phone.take())
+            frame.pts, frame.sample_rate = self.sent, audio.RATE
+            frame.time_base = fractions.Fraction(1, audio.RATE)
+            self.sent += FRAME
+            return frame
+
+    return Voice()
+
+
+def request(port, method, path, body=None, token=None, content="application/sdp"):
+    """Status, headers and body of what a request about a call is answered."""
+    headers = {"Content-Type": content} if body is not None else {}
+    headers |= {"Authorization": f"Bearer {token}"} if token else {}
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
+    with contextlib.closing(connection):
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read().decode()
+
+
+class Chromium:
+    """The page of the server in a headless Chromium that hears `samples` from its microphone when the call begins; it calls with a
+    pass."""
+
+    def __init__(self, folder, port, pass_, samples):
+        folder.mkdir(parents=True)
+        microphone = audio.write(folder / "microphone.wav", samples, silence_before=0, silence_after=240)
+        debugging = net.free_ports()[0]
+        query = urllib.parse.urlencode({"pass": pass_, "lang": "zh"})
+        self.log = open(folder / "log", "wb")
+        self.process = subprocess.Popen(
+            ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=420,900"]
+            + [f"--user-data-dir={folder / 'profile'}", f"--remote-debugging-port={debugging}"]
+            + ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+            + [f"--use-file-for-fake-audio-capture={microphone}%noloop", "--autoplay-policy=no-user-gesture-required"]
+            + [f"http://127.0.0.1:{port}/call#{query}"],
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+        )
+        self._socket = net.wait_for("the page in Chromium", lambda: self._connect(debugging), 30)
+        self._count = 0
+        net.wait_for("the page to be there", lambda: self.evaluate("document.readyState === 'complete' && Boolean(document.querySelector('main'))"), 15)
+
+    def _connect(self, port):
+        from websockets.sync.client import connect
+
+        assert self.process.poll() is None, "Chromium ended at once"
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+            connection.request("GET", "/json/list")
+            for page in json.loads(connection.getresponse().read()):
+                if "/call" in page["url"] and page["type"] == "page":
+                    return connect(page["webSocketDebuggerUrl"], max_size=1 << 26)
+        return None
+
+    def _do(self, method, **params):
+        self._count += 1
+        self._socket.send(json.dumps({"id": self._count, "method": method, "params": params}))
+        while True:
+            answer = json.loads(self._socket.recv(30))
+            if answer.get("id") == self._count:
+                assert "error" not in answer, answer
+                return answer["result"]
+
+    def evaluate(self, script):
+        """What a script on the page comes to."""
+        result = self._do("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in result, result["exceptionDetails"]
+        return result["result"].get("value")
+
+    def click(self, name):
+        self.evaluate(f"document.getElementById('{name}').click()")
+
+    def state(self):
+        """What the page says of itself: `idle`, `up`, `over` …"""
+        return self.evaluate("document.querySelector('main').dataset.state")
+
+    def lines(self, who=""):
+        """What stands in the transcript, of one side or of all."""
+        return self.evaluate(f"[...document.querySelectorAll('#transcript li{who and '.' + who}')].map((line) => line.textContent)")
+
+    def hears(self, seconds=3.0):
+        """The loudest that its loudspeaker plays within some seconds, 0 to 1."""
+        return self.evaluate(
+            """(async () => {
+                const context = new AudioContext();
+                const analyser = context.createAnalyser();
+                context.createMediaStreamSource(document.getElementById("voice").srcObject).connect(analyser);
+                const samples = new Float32Array(analyser.fftSize);
+                let peak = 0;
+                for (let n = 0; n < SECONDS * 50; n++) {
+                    await new Promise((done) => setTimeout(done, 20));
+                    analyser.getFloatTimeDomainData(samples);
+                    peak = Math.max(peak, ...samples.map(Math.abs));
+                }
+                await context.close();
+                return peak;
+            })()""".replace("SECONDS", str(seconds))
+        )
+
+    def screenshot(self, path):
+        path.write_bytes(base64.b64decode(self._do("Page.captureScreenshot")["data"]))
+
+    def stop(self):
+        with contextlib.suppress(Exception):
+            self._socket.close()
+        self.process.terminate()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
