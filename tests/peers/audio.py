@@ -59,7 +59,8 @@ class Recording:
         with open(self.path, "rb") as wav:
             head = wav.read(44)
             channels, rate = struct.unpack_from("<HI", head, 22) if len(head) == 44 else (1, RATE)
-            width = channels * rate // RATE
+            # linphonec fills its header in when it is done.
+            width = channels * rate // RATE or 1
             wav.seek(44 + since * FRAME * 2 * width)
             data = wav.read()
         samples = array.array("h", data[: len(data) // 2 * 2])
