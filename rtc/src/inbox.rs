@@ -99,7 +99,7 @@ impl Inbox {
         self.changed.notify_one();
     }
 
-    /// It is silent for now.
+    /// Nothing is heard of it; it may come back.
     pub(crate) fn disconnected(&self) {
         self.state().news.push_back(Event::Disconnected);
         self.changed.notify_one();

@@ -32,7 +32,7 @@ use crate::tap::{SLOT, Tap};
 use crate::tasks::Tasks;
 use crate::{Agreed, Config, Error, candidate, clock, port};
 
-/// Silence after which a peer counts as gone for now.
+/// Silence after which a peer counts as disconnected; it may come back.
 const SILENT: Duration = Duration::from_secs(5);
 /// Silence after that, until it counts as gone for good.
 const LOST: Duration = Duration::from_secs(15);

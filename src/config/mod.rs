@@ -97,7 +97,7 @@ pub struct Media {
     pub websocket: Option<(SocketAddr, SecretString)>,
     /// Where AudioSockets come in, and from where.
     pub audiosocket: Option<(SocketAddr, Vec<IpNet>)>,
-    /// Calls of both at one time.
+    /// Calls of both, and of web pages, at one time.
     pub max_streams: usize,
     /// Beginnings of URLs that we may connect to.
     pub connect: Vec<String>,

@@ -269,7 +269,7 @@ pub struct Media {
     pub audiosocket: Option<String>,
     /// Addresses and networks that AudioSockets may come from: they bring no token.
     pub audiosocket_from: Vec<String>,
-    /// Calls of both at one time.
+    /// Calls of both, and of web pages, at one time.
     pub max_streams: u32,
     /// Beginnings of the WebSocket URLs that we may be asked to connect to (`POST /media/connect`).
     pub connect: Vec<String>,

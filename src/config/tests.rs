@@ -173,6 +173,24 @@ fn a_wrong_type_says_what_was_expected_and_found() {
 }
 
 #[test]
+fn codecs_are_taken_in_the_order_written_and_each_once() {
+    let config = load("[sip]\ncodecs = [\"opus\", \"PCMA\"]\n", &[]).unwrap().config;
+    assert_eq!(config.sip.codecs[..], [Codec::Opus, Codec::Pcma]);
+    wrong(
+        "[sip]\ncodecs = [\"PCMA\", \"pcma\"]\n",
+        "`sip.codecs.1` in nightline.toml line 2: \"pcma\" stands there twice",
+    );
+    wrong(
+        "[sip]\ncodecs = [\"G729\"]\n",
+        "`sip.codecs.0` in nightline.toml line 2: there is no codec \"G729\": known are PCMA, PCMU, G722 and opus",
+    );
+    wrong(
+        "[sip]\ncodecs = []\n",
+        "`sip.codecs` in nightline.toml line 2: at least one codec is needed: write for example [\"PCMA\"]",
+    );
+}
+
+#[test]
 fn a_value_out_of_range_says_the_range() {
     wrong(
         "[sip]\nmax_calls = 0\n",

@@ -27,7 +27,7 @@ pub fn join(now: Time, one: &mut impl Coded, other: &mut impl Coded, kept: bool)
 
 /// The converters of one leg: each has one stream, since it remembers what came before.
 #[derive(Default)]
-pub struct Coder {
+pub struct Converters {
     to_wire: ToWire,
     from_wire: FromWire,
     /// Made when a wideband codec is used.
@@ -37,7 +37,7 @@ pub struct Coder {
     widening: Option<FromWire>,
 }
 
-impl Coder {
+impl Converters {
     /// What the machine hears of `audio`: the band of a telephone, also where the line gives more. Voice activity, ends of turns and
     /// the embedded recogniser know nothing else.
     pub fn hear(&mut self, audio: &Audio) -> Frame {
@@ -81,9 +81,9 @@ mod tests {
     #[test]
     fn the_machine_hears_the_band_of_a_telephone() {
         for (hertz, heard) in [(1_000.0, true), (6_000.0, false)] {
-            let mut coder = Coder::default();
+            let mut converters = Converters::default();
             let frames: Vec<Frame> =
-                (0..20).map(|at| coder.hear(&tone::<WIDE_FRAME>(at, hertz, 16_000.0).into())).collect();
+                (0..20).map(|at| converters.hear(&tone::<WIDE_FRAME>(at, hertz, 16_000.0).into())).collect();
             assert_eq!(peak(&frames[10].0) > 7_000, heard, "{hertz} Hz");
             assert!(heard || peak(&frames[10].0) < 200, "{hertz} Hz");
         }
@@ -91,23 +91,23 @@ mod tests {
 
     #[test]
     fn what_is_passed_to_a_line_is_not_heard_on_it() {
-        let mut coder = Coder::default();
+        let mut converters = Converters::default();
         let mut heard = Vec::new();
         for at in 0..20 {
-            coder.pass(&tone::<160>(at, 1_000.0, 8_000.0).into(), Codec::Opus);
-            heard.extend(coder.hear(&Audio::silence(Codec::Opus)).0);
+            converters.pass(&tone::<160>(at, 1_000.0, 8_000.0).into(), Codec::Opus);
+            heard.extend(converters.hear(&Audio::silence(Codec::Opus)).0);
         }
         assert_eq!(peak(&heard), 0);
     }
 
     #[test]
     fn lines_of_one_rate_are_passed_as_they_are_and_others_converted() {
-        let mut coder = Coder::default();
+        let mut converters = Converters::default();
         let narrow = Audio::from(tone::<160>(0, 1_000.0, 8_000.0));
-        assert_eq!(coder.pass(&narrow, Codec::Pcmu), narrow);
+        assert_eq!(converters.pass(&narrow, Codec::Pcmu), narrow);
         let wide = Audio::from(tone::<WIDE_FRAME>(0, 6_000.0, 16_000.0));
-        assert_eq!(coder.pass(&wide, Codec::Opus), wide);
-        assert_eq!(coder.pass(&narrow, Codec::G722).len(), WIDE_FRAME);
-        assert_eq!(coder.pass(&wide, Codec::Pcma).len(), 160);
+        assert_eq!(converters.pass(&wide, Codec::Opus), wide);
+        assert_eq!(converters.pass(&narrow, Codec::G722).len(), WIDE_FRAME);
+        assert_eq!(converters.pass(&wide, Codec::Pcma).len(), 160);
     }
 }

@@ -11,7 +11,7 @@ use nightline_sip::{
     SessionEvent, TransferStage,
 };
 
-use super::coded::{self, Coded, Coder};
+use super::coded::{self, Coded, Converters};
 use super::{Leg, LegEvent};
 use crate::call::event::HandoffOutcome;
 use crate::clock::{Clock, Time};
@@ -141,7 +141,7 @@ pub struct SipLeg {
     media: MediaSession,
     held: bool,
     clock: Clock,
-    coder: Coder,
+    converters: Converters,
 }
 
 impl SipLeg {
@@ -149,7 +149,7 @@ impl SipLeg {
         let params = session.media();
         let mut media = MediaSession::new(clock.instant(clock.now()), port, media_config(params));
         media.secure(clock.instant(clock.now()), params.srtp.as_deref());
-        Self { held: is_held(params), session, media, clock, coder: Coder::default() }
+        Self { held: is_held(params), session, media, clock, converters: Converters::default() }
     }
 
     /// The clock by which [`Leg::pull`] and [`Leg::push`] are called.
@@ -183,12 +183,12 @@ impl Coded for SipLeg {
     }
 
     fn give(&mut self, now: Time, audio: &Audio) {
-        let audio = self.coder.pass(audio, self.media.codec());
+        let audio = self.converters.pass(audio, self.media.codec());
         self.media.push(self.clock.instant(now), &audio);
     }
 
     fn hear(&mut self, audio: &Audio) -> Frame {
-        self.coder.hear(audio)
+        self.converters.hear(audio)
     }
 }
 
@@ -199,7 +199,7 @@ impl Leg for SipLeg {
     }
 
     fn push(&mut self, now: Time, frame: &Frame) {
-        let audio = self.coder.say(frame, self.media.codec());
+        let audio = self.converters.say(frame, self.media.codec());
         self.media.push(self.clock.instant(now), &audio);
     }
 

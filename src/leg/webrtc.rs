@@ -9,7 +9,7 @@ use nightline_sip::Codec;
 use nightline_sip::rtp::{Accepts, Audio, MAX_PACKET, Receiver, Sender};
 use tokio::sync::mpsc;
 
-use super::coded::{self, Coded, Coder};
+use super::coded::{self, Coded, Converters};
 use super::sip::{SipLeg, media_record};
 use super::{Leg, LegEvent};
 use crate::clock::{Clock, Time};
@@ -41,7 +41,7 @@ pub struct RtcLeg {
     codec: Codec,
     receiver: Receiver,
     sender: Sender,
-    coder: Coder,
+    converters: Converters,
     clock: Clock,
 }
 
@@ -58,7 +58,7 @@ impl RtcLeg {
         Self {
             receiver: Receiver::new(clock.instant(clock.now()), FAR, accepts),
             sender: Sender::new(codec, payload_type, dtmf_payload_type),
-            coder: Coder::default(),
+            converters: Converters::default(),
             peer,
             asks,
             candidate: None,
@@ -92,12 +92,12 @@ impl Coded for RtcLeg {
     }
 
     fn give(&mut self, now: Time, audio: &Audio) {
-        let audio = self.coder.pass(audio, self.codec);
+        let audio = self.converters.pass(audio, self.codec);
         self.send(now, &audio);
     }
 
     fn hear(&mut self, audio: &Audio) -> Frame {
-        self.coder.hear(audio)
+        self.converters.hear(audio)
     }
 }
 
@@ -108,7 +108,7 @@ impl Leg for RtcLeg {
     }
 
     fn push(&mut self, now: Time, frame: &Frame) {
-        let audio = self.coder.say(frame, self.codec);
+        let audio = self.converters.say(frame, self.codec);
         self.send(now, &audio);
     }
 

@@ -16,8 +16,6 @@ use crate::driver::Session;
 use crate::driver::live::{self, Surroundings};
 use crate::leg::Leg;
 use crate::leg::sip::{Error, Line};
-use crate::leg::stream::StreamLeg;
-use crate::leg::webrtc::RtcLeg;
 use crate::record::{CallInfo, CallRecord, Tap};
 use crate::services::{self, Shared};
 
@@ -53,27 +51,18 @@ impl Host {
         Ok(())
     }
 
-    /// Runs a call whose audio comes by a stream of its own to its end.
-    pub(super) async fn take_stream(&self, leg: StreamLeg, info: CallInfo) {
-        let clock = Clock::start();
-        let line = self.line(clock, self.config.seats.ring_timeout);
-        leg.name(&info.id);
-        let call = self.begin(&info, clock);
-        let tap = leg.tap();
-        self.converse(leg, line, call, info, vec![Box::new(tap)]).await;
-    }
-
-    /// Runs a call of a web page, whose line `leg` makes, to its end; `page` is told what happens.
-    pub(super) async fn take_browser(
+    /// Runs a call that came by another door than SIP to its end. `leg` makes its line by the call's clock; `tap` tells the far end what
+    /// happens.
+    pub(super) async fn take_leg<L: Leg>(
         &self,
         info: CallInfo,
-        page: Box<dyn Tap>,
-        leg: impl FnOnce(Clock) -> RtcLeg,
+        tap: Box<dyn Tap>,
+        leg: impl FnOnce(Clock) -> L,
     ) {
         let clock = Clock::start();
         let line = self.line(clock, self.config.seats.ring_timeout);
         let call = self.begin(&info, clock);
-        self.converse(leg(clock), line, call, info, vec![page]).await;
+        self.converse(leg(clock), line, call, info, vec![tap]).await;
     }
 
     /// Calls `number` at `uri`; if somebody answers, runs the call to its end.

@@ -223,7 +223,8 @@ impl Server {
     }
 }
 
-fn endpoint_config(config: &Config) -> EndpointConfig {
+/// The SIP edge as configured.
+pub(crate) fn endpoint_config(config: &Config) -> EndpointConfig {
     EndpointConfig {
         listen: config
             .sip

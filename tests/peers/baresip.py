@@ -120,11 +120,6 @@ class Baresip:
     def stop(self):
         """Ends it, by force if need be."""
         self.control.close()
-        self.process.terminate()
-        try:
-            self.process.wait(3)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        net.end(self.process)
         self.process.stdin.close()
         self.log.close()

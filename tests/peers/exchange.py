@@ -33,10 +33,5 @@ class Kamailio:
 
     def stop(self):
         """Ends it with its children."""
-        self.process.terminate()
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        net.end(self.process)
         self.log.close()

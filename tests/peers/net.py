@@ -1,6 +1,7 @@
 """Free ports and bounded waiting."""
 
 import socket
+import subprocess
 import time
 
 # Processes that look for ports at the same time look in different places, all below those that the system gives away itself.
@@ -47,3 +48,13 @@ def wait_for(what, ready, seconds=10.0, every=0.05):
         if time.monotonic() > end:
             raise AssertionError(f"waited {seconds:g} s for {what}")
         time.sleep(every)
+
+
+def end(process, seconds=5):
+    """Ends a program, by force if it does not go by itself in time."""
+    process.terminate()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -7,58 +7,22 @@ import fractions
 import http.client
 import json
 import subprocess
-import threading
 import time
 import urllib.parse
 
 import audio
 import net
+from talker import Talker
 
-FRAME = 160
 
-
-class Aiortc:
-    """Calls when it is made, from a web page that is none; what it hears grows in a WAV."""
+class Aiortc(Talker):
+    """Calls when it is made, as a web page would."""
 
     def __init__(self, folder, port, token, number="13812345678", codec=None):
-        folder.mkdir(parents=True)
+        super().__init__(folder)
         self.port, self.token, self.number, self.codec = port, token, number, codec
-        self.path = folder / "heard.wav"
-        self.over, self.error, self.told = False, None, []
-        self._to_say, self._stopping = bytearray(), False
-        self._lock = threading.Lock()
-        audio.write(self.path, b"", silence_before=0, silence_after=0)
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._guarded()), daemon=True)
-        self._thread.start()
-
-    def established(self, seconds=15.0):
-        """What is heard, once something is."""
-        recording = audio.Recording(self.path)
-        net.wait_for("audio by WebRTC", lambda: self.error or recording.now() > 0, seconds)
-        assert not self.error, self.error
-        return recording
-
-    def say(self, samples):
-        with self._lock:
-            self._to_say += samples
-
-    def stop(self):
-        self._stopping = True
-        self._thread.join(5)
-
-    def take(self):
-        """The next 20 ms to say."""
-        with self._lock:
-            samples = bytes(self._to_say[: FRAME * 2]).ljust(FRAME * 2, b"\0")
-            del self._to_say[: FRAME * 2]
-        return samples
-
-    async def _guarded(self):
-        try:
-            await self._talk()
-        except Exception as error:  # told to whoever waits
-            self.error = repr(error)
-        self.over = True
+        self.told = []
+        self.start()
 
     async def _talk(self):
         from aiortc import RTCPeerConnection, RTCRtpSender, RTCSessionDescription
@@ -91,8 +55,7 @@ class Aiortc:
             with contextlib.suppress(MediaStreamError):
                 while not self._stopping and peer.connectionState not in ("closed", "failed"):
                     for frame in narrow.resample(await track.recv()):
-                        with open(self.path, "ab") as wav:
-                            wav.write(bytes(frame.planes[0])[: frame.samples * 2])
+                        self.hear(bytes(frame.planes[0])[: frame.samples * 2])
             if self._stopping:
                 await asyncio.to_thread(request, self.port, "DELETE", call)
             await asyncio.wait([telling], timeout=3)
@@ -122,11 +85,11 @@ def _voice(phone):
         async def recv(self):
             self.began = self.began or time.monotonic()
             await asyncio.sleep(max(0, self.began + self.sent / audio.RATE - time.monotonic()))
-            frame = AudioFrame(format="s16", layout="mono", samples=FRAME)
-            frame.planes[0].update(phone.take())
+            frame = AudioFrame(format="s16", layout="mono", samples=audio.FRAME)
+            frame.planes[0].update(phone.next_to_say())
             frame.pts, frame.sample_rate = self.sent, audio.RATE
             frame.time_base = fractions.Fraction(1, audio.RATE)
-            self.sent += FRAME
+            self.sent += audio.FRAME
             return frame
 
     return Voice()
@@ -229,10 +192,5 @@ class Chromium:
     def stop(self):
         with contextlib.suppress(Exception):
             self._socket.close()
-        self.process.terminate()
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        net.end(self.process)
         self.log.close()

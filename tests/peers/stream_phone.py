@@ -9,10 +9,8 @@ import struct
 import threading
 import time
 import uuid
-import wave
 
-import audio
-import net
+from talker import Talker
 
 FRAME = 160
 
@@ -216,51 +214,24 @@ class AudioSocket:
         return struct.pack("!BH", kind, len(body)) + body
 
 
-class StreamPhone:
-    """Calls when it is made, or is called at `port` if it `listens`; what it hears grows in a WAV. `token` goes into the header, or
-    into the path if `in_path`."""
+class StreamPhone(Talker):
+    """Calls when it is made, or is called at `port` if it `listens`. `token` goes into the header, or into the path if `in_path`."""
 
     def __init__(self, folder, dialect, port, token=None, number="13812345678", in_path=False, listens=False):
-        folder.mkdir(parents=True)
+        super().__init__(folder)
         self.dialect, self.port, self.token, self.number, self.in_path = dialect, port, token, number, in_path
         if listens:
             self._talk = self._be_called
         else:
             self._talk = self._talk_by_websocket if dialect.path else self._talk_by_tcp
-        self.path = folder / "heard.wav"
-        self.cleared, self.over, self.error, self.told = 0, False, None, ""
-        self._to_say, self._keys, self._stopping = bytearray(), [], False
-        self._lock, self._listening = threading.Lock(), threading.Event()
-        audio.write(self.path, b"", silence_before=0, silence_after=0)
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._guarded()), daemon=True)
-        self._thread.start()
+        self.cleared, self.told = 0, ""
+        self._keys, self._listening = [], threading.Event()
+        self.start()
         assert not listens or self._listening.wait(10), self.error
-
-    def established(self, seconds=10.0):
-        """What is heard, once something is."""
-        recording = audio.Recording(self.path)
-        net.wait_for("audio from the stream", lambda: self.error or recording.now() > 0, seconds)
-        assert not self.error, self.error
-        return recording
-
-    def say(self, samples):
-        with self._lock:
-            self._to_say += samples
 
     def press(self, key):
         with self._lock:
             self._keys.append(self.dialect.key(key))
-
-    def stop(self):
-        self._stopping = True
-        self._thread.join(5)
-
-    async def _guarded(self):
-        try:
-            await self._talk()
-        except Exception as error:  # told to whoever waits
-            self.error = repr(error)
-        self.over = True
 
     async def _talk_by_websocket(self):
         from websockets.asyncio.client import connect
@@ -331,12 +302,10 @@ class StreamPhone:
         next_at = time.monotonic()
         while not self._stopping and not listening.done():
             with self._lock:
-                samples = bytes(self._to_say[: FRAME * 2]).ljust(FRAME * 2, b"\0")
-                del self._to_say[: FRAME * 2]
                 keys, self._keys = self._keys, []
             for key in keys:
                 await send(key)
-            await send(self.dialect.audio(samples))
+            await send(self.dialect.audio(self.next_to_say()))
             next_at += 0.02
             await asyncio.sleep(max(0, next_at - time.monotonic()))
 
@@ -345,6 +314,4 @@ class StreamPhone:
         heard = self.dialect.heard(message)
         self.cleared += self.dialect.cleared(message)
         if heard:
-            # The reader looks at the samples alone, whatever the header says.
-            with open(self.path, "ab") as wav:
-                wav.write(heard)
+            self.hear(heard)

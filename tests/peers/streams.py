@@ -3,12 +3,11 @@
 import http.client
 import json
 import socket
-import time
 
 import audio
 import net
 import stream_phone
-from checks import asked_and_answered, checks_of, interrupt, talk_to_each_other, understood
+from checks import ask_and_be_answered, asked_and_answered, checks_of, interrupt, talk_to_each_other, understood
 from stream_phone import StreamPhone
 from transfers import SEAT, hears_summary, seat_uri
 
@@ -98,10 +97,7 @@ def a_stream_that_we_open_carries_a_call_and_only_where_we_may(stage):
     assert connect(server, target | {"url": "ws://127.0.0.1:9/"})[0] == 403
     assert connect(server, target | {"protocol": "skype"})[0] == 400
     assert connect(server, target)[0] == 202
-    hears = phone.established()
-    before = hears.wait_for_turn()
-    phone.say(audio.utterance("demo", 2))
-    hears.wait_for_turn(since=before)
+    ask_and_be_answered(server, phone, phone.established())
     phone.stop()
     record = server.record()
     asked_and_answered(record)

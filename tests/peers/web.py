@@ -5,7 +5,7 @@ import json
 import audio
 import net
 import rtc_phone
-from checks import asked_and_answered, checks_of, understood
+from checks import ask_and_be_answered, asked_and_answered, checks_of, understood
 from rtc_phone import request
 from streams import TOKEN, server_with_streams, whole_conversation
 from transfers import hears_summary, seat_uri
@@ -47,10 +47,7 @@ def aiortc_carries_a_whole_conversation(stage):
 def aiortc_in_a_law_is_understood(stage):
     server = server_with_streams(stage)
     phone = stage.keep(rtc_phone.Aiortc(stage.folder / "phone", server.websockets, TOKEN, codec="PCMA"))
-    hears = phone.established()
-    since = hears.wait_for_turn()
-    phone.say(audio.utterance("demo", 2))
-    hears.wait_for_turn(since=since)
+    ask_and_be_answered(server, phone, phone.established())
     phone.stop()
     record = server.record()
     asked_and_answered(record)
@@ -126,9 +123,7 @@ def bad_calls_of_web_pages_are_refused_clearly_and_the_others_go_on(stage):
     assert nonsense[0] == 204, nonsense
     assert request(port, "DELETE", answers[0][1]["Location"])[0] == 200
     net.wait_for("a place to be free again", lambda: offer(OFFER)[0] == 201, 5)
-    since = hears.wait_for_turn()
-    phone.say(audio.utterance("demo", 2))
-    hears.wait_for_turn(since=since)
+    ask_and_be_answered(server, phone, hears)
     phone.stop()
     understood(server.record(), "首保是免费的吗")
     assert "panicked" not in server.text(), "a task of the server panicked"

@@ -2,16 +2,14 @@
 //! register.
 
 use std::io::{self, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use nightline_sip::{
-    Credentials, Endpoint, EndpointConfig, Probed, Register, RegistrationState, Secret, Transport,
-};
-use secrecy::ExposeSecret as _;
+use nightline_sip::{Endpoint, EndpointConfig, Probed, Register, RegistrationState, Transport};
 
 use super::{Finding, Verdict, print};
 use crate::config::{Config, Registration};
+use crate::server;
 
 /// An exchange that says nothing for so long is not there.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -74,31 +72,17 @@ impl Args {
     }
 }
 
-/// Sockets of our own beside those of a server that runs: on its addresses, but on free ports.
+/// As the server has it, but on free ports beside those of one that runs, one a transport, and without its seats.
 fn endpoint_config(config: &Config) -> EndpointConfig {
-    let mut listen: Vec<(Transport, std::net::SocketAddr)> = Vec::new();
-    for at in &config.sip.listen {
-        let transport = match at.transport {
-            crate::config::Transport::Udp => Transport::Udp,
-            crate::config::Transport::Tcp => Transport::Tcp,
-            crate::config::Transport::Tls => Transport::Tls,
-        };
-        if !listen.iter().any(|(known, _)| *known == transport) {
-            listen.push((transport, (at.addr.ip(), 0).into()));
+    let mut ours = server::endpoint_config(config);
+    ours.accounts.clear();
+    let mut free: Vec<(Transport, SocketAddr)> = Vec::new();
+    for (transport, at) in ours.listen {
+        if !free.iter().any(|(known, _)| *known == transport) {
+            free.push((transport, (at.ip(), 0).into()));
         }
     }
-    let credentials = config.registrations.iter().filter_map(|at| {
-        let secret = Secret::Password(at.password.as_ref()?.expose_secret().to_owned());
-        Some(Credentials { realm: at.realm.clone(), user: at.user.clone(), secret })
-    });
-    EndpointConfig {
-        listen,
-        external_ip: config.sip.external_ip,
-        user_agent: config.sip.user_agent.clone(),
-        tls: config.sip.tls.clone(),
-        credentials: credentials.collect(),
-        ..EndpointConfig::default()
-    }
+    EndpointConfig { listen: free, ..ours }
 }
 
 /// Exchanges and seats by their addresses, each host once.

@@ -224,7 +224,8 @@ impl Door {
             Err(error) => return tracing::error!(door, %error, "a stream cannot be converted"),
         };
         let beside = tokio::spawn(beside);
-        self.host.take_stream(leg, info).await;
+        leg.name(&info.id);
+        self.host.take_leg(info, Box::new(leg.tap()), |_| leg).await;
         match beside.await {
             Ok(ended) => tracing::info!(door, why = %ended, "a stream ended"),
             Err(error) => tracing::error!(door, %error, "a stream broke"),

@@ -129,7 +129,7 @@ pub(super) fn routes() -> Router<Door> {
             "/call/call.css",
             get(async || ([(CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("page/call.css"))),
         )
-        .layer(axum::middleware::map_response(with_headers));
+        .layer(axum::middleware::map_response(guarded));
     Router::new()
         .route("/media/passes", post(pass).layer(DefaultBodyLimit::max(LONGEST_REQUEST)))
         .route("/media/webrtc", post(offer).layer(DefaultBodyLimit::max(LONGEST_OFFER)))
@@ -140,16 +140,16 @@ pub(super) fn routes() -> Router<Door> {
         .route("/media/webrtc/{id}/keys", post(keys).layer(DefaultBodyLimit::max(16)))
         .route("/media/webrtc/{id}/events", get(events))
         .merge(page)
-        .layer(axum::middleware::map_response(once))
+        .layer(axum::middleware::map_response(closing))
 }
 
 /// Connections have little time to become a stream: each request has one of its own.
-async fn once(mut response: Response) -> Response {
+async fn closing(mut response: Response) -> Response {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
-async fn with_headers(mut response: Response) -> Response {
+async fn guarded(mut response: Response) -> Response {
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
@@ -160,20 +160,12 @@ async fn with_headers(mut response: Response) -> Response {
 async fn offer(
     State(door): State<Door>,
     ConnectInfo(peer): ConnectInfo<Peer>,
-    Query(mut query): Query<BTreeMap<String, String>>,
+    Query(query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Refusal> {
     let from = address(&peer, &headers);
-    let brought = guard::brought(&headers);
-    let bearer = door
-        .keeper
-        .as_ref()
-        .zip(brought.as_deref())
-        .and_then(|(keeper, pass)| keeper.bearer_of(pass, unix_now()));
-    if bearer.is_none() {
-        door.check(from, brought)?;
-    }
+    let mut about = door.admit_page(from, &headers, query)?;
     let content = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !content.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/sdp")) {
         return Err(Refusal::Content);
@@ -194,14 +186,10 @@ async fn offer(
     let (told, _) = broadcast::channel(EVENTS);
     let entry = door.web.insert(Up { asks, events: told.downgrade() });
     let location = format!("/media/webrtc/{}", entry.id);
-    if let Some(bearer) = bearer {
-        // A browser may say of itself what it likes: only what is in its pass is so.
-        query = BTreeMap::from([("from".to_owned(), bearer)]);
-    }
-    let mut called = |name: &str| query.remove(name).unwrap_or_default();
-    let (caller, called) = (called("from"), called("to"));
+    let mut told_of = |name: &str| about.remove(name).unwrap_or_default();
+    let (caller, called) = (told_of("from"), told_of("to"));
     let mut info = door.host.shared.info("webrtc", &caller, &called);
-    for (name, value) in &query {
+    for (name, value) in &about {
         trunk::bounded(&mut info.variables, name, value);
     }
     let running = door.clone();
@@ -213,10 +201,28 @@ async fn offer(
         }
         drop(opened);
         let tap = PageTap { words: Words::default(), events: told };
-        running.host.take_browser(info, Box::new(tap), |clock| RtcLeg::new(browser, asked, clock)).await;
+        running.host.take_leg(info, Box::new(tap), |clock| RtcLeg::new(browser, asked, clock)).await;
     });
     let head = [(CONTENT_TYPE, "application/sdp"), (LOCATION, &location)];
     Ok((StatusCode::CREATED, head, answer).into_response())
+}
+
+impl Door {
+    /// What may be believed of a page's call: with the token all that it says, with a pass only for whom that was made. A browser may say
+    /// of itself what it likes.
+    fn admit_page(
+        &self,
+        from: IpAddr,
+        headers: &HeaderMap,
+        said: BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, String>, Refusal> {
+        let brought = guard::brought(headers);
+        let pass = self.keeper.as_ref().zip(brought.as_deref());
+        match pass.and_then(|(keeper, pass)| keeper.bearer_of(pass, unix_now())) {
+            Some(bearer) => Ok(BTreeMap::from([("from".to_owned(), bearer)])),
+            None => self.check(from, brought).map(|()| said),
+        }
+    }
 }
 
 /// What a pass is asked for.
