@@ -100,6 +100,7 @@ fn line(endpoint: &Endpoint, from: &str, ports: (u16, u16)) -> Line {
         ring_timeout: Duration::from_secs(20),
         clock: Clock::start(),
         screens: None,
+        pages: None,
     }
 }
 

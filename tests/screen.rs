@@ -82,6 +82,7 @@ mod realtime {
             ring_timeout: Duration::from_secs(10),
             clock: Clock::start(),
             screens: None,
+            pages: None,
         };
         let leg = line.call(&target).await.expect("the call is answered");
         ua::converse(leg, ScriptedCaller::new(fixture), None, Duration::from_secs(14), |_| {}).await;

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 
 use super::{Failure, Shared};
+use crate::seat::Way;
 use crate::services::telephone_number;
 use crate::store::outbound::Order;
 
@@ -14,10 +15,12 @@ use crate::store::outbound::Order;
 #[derive(Serialize)]
 struct Seat {
     id: String,
+    /// Empty if it answers in a browser.
     uri: String,
+    way: Way,
     state: &'static str,
     on_duty: bool,
-    /// False if it registers and has not.
+    /// False if it has to register or to open its page and has not.
     reachable: bool,
     call: Option<String>,
 }
@@ -36,6 +39,7 @@ pub(super) async fn seats(State(shared): State<Shared>) -> Response {
         call: seat.state.call().map(ToString::to_string),
         id: seat.profile.id,
         uri: seat.profile.uri,
+        way: seat.profile.way,
         on_duty: seat.on_duty,
         reachable: seat.reachable,
     });

@@ -17,7 +17,7 @@ use crate::dialogue::text::Lang;
 use crate::dialogue::{Reason, Who};
 use crate::media::Frame;
 use crate::media::amd::{Answer, Detector};
-use crate::seat::{About, Need, News, Place, Target, Urgency, Wish};
+use crate::seat::{About, Need, News, Place, Target, Urgency, Way, Wish};
 
 /// A seat being brought in.
 pub(super) struct Handoff {
@@ -411,7 +411,7 @@ impl Call {
         let Some(handoff) = &mut self.handoff else { return };
         let reason = handoff.reason;
         if let [target] = &targets[..]
-            && target.refer
+            && target.way == Way::Refer
         {
             handoff.phase = Phase::Referring { attempt, target: target.clone(), asked: false };
             return self.hand_over_after_this_turn();

@@ -19,7 +19,7 @@ use crate::clock::Time;
 use crate::dialogue::{Act, Decision, Reason, Thought};
 use crate::media::{FRAME, FRAME_TIME, Frame};
 use crate::seat::queue::{Queue, Rules};
-use crate::seat::{Profile, Target};
+use crate::seat::{Profile, Target, Way};
 use crate::tts::Piece;
 
 const WALKS: u64 = 84;
@@ -104,7 +104,8 @@ impl Walk {
             any_skill_after: Duration::ZERO,
         };
         // One of many seats is reached by the caller's exchange alone.
-        let profile = |id: &&str| Profile { refer: *id == "d", ..Profile::plain(id) };
+        let way = |id: &str| if id == "d" { Way::Refer } else { Way::Called };
+        let profile = |id: &&str| Profile { way: way(id), ..Profile::plain(id) };
         let join_directly = rng.random_ratio(1, 3);
         let mut walk = Self {
             rng,
@@ -385,7 +386,8 @@ impl Walk {
             }
             if held.is_some() && used.is_none() {
                 let since = *self.idle_since.entry(id.clone()).or_insert(self.now);
-                let most = if seat.profile.refer { LAST_WORDS } else { Duration::from_millis(MESSAGE) };
+                let most =
+                    if seat.profile.way == Way::Refer { LAST_WORDS } else { Duration::from_millis(MESSAGE) };
                 assert!(
                     self.now.saturating_since(since) <= most,
                     "{id} is {} for {held:?}, and its telephone does nothing",

@@ -17,8 +17,8 @@ use crate::asr::{self, Transcript};
 use crate::clock::Time;
 use crate::dialogue::{Act, Decision, Reason, Thought};
 use crate::media::{FRAME, FRAME_TIME, Frame};
-use crate::seat::Profile;
 use crate::seat::queue::{Queue, Rules};
+use crate::seat::{Profile, Way};
 use crate::sim::promises::Promises;
 use crate::tts::Piece;
 
@@ -48,7 +48,8 @@ impl Walk {
         let rating_after = rng.random::<bool>().then_some(1);
         let settings = Settings { join_directly: rng.random(), rating_after, ..settings() };
         let refer = rng.random();
-        let profile = |uri: &&str| Profile { refer: refer && *uri == "sip:two", ..Profile::plain(uri) };
+        let way = |uri: &str| if refer && uri == "sip:two" { Way::Refer } else { Way::Called };
+        let profile = |uri: &&str| Profile { way: way(uri), ..Profile::plain(uri) };
         Self {
             call: Call::new(settings, Box::new(Loudness), number, Time::ZERO),
             queue: Queue::new(seats.iter().map(profile).collect(), Rules::default()),

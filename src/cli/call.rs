@@ -66,6 +66,7 @@ impl Args {
             ring_timeout: Duration::from_secs(60),
             clock: Clock::start(),
             screens: None,
+            pages: None,
         };
         let leg = line.call(&self.target).await.with_context(|| format!("cannot call {}", self.target))?;
         let recorder = self.record.as_ref().map(|path| {

@@ -149,6 +149,7 @@ fn line(endpoint: &Endpoint, config: &Config, from: &str) -> Line {
         ring_timeout: Duration::from_secs(30),
         clock: Clock::start(),
         screens: None,
+        pages: None,
     }
 }
 

@@ -20,6 +20,7 @@ use super::exit;
 use crate::asr::remote;
 use crate::clock;
 use crate::config::{Config, Listen, SipUri, Transport};
+use crate::seat::Way;
 use crate::store::Store;
 
 /// Arguments of `nightline doctor`.
@@ -479,7 +480,8 @@ fn seats(config: &Config) -> Verdict {
     }
     let has_address =
         |uri: &str| SipUri::from_str(uri).is_ok_and(|uri| uri.host_port().to_socket_addrs().is_ok());
-    let lost: Vec<_> = seats.iter().map(|seat| seat.uri.as_str()).filter(|uri| !has_address(uri)).collect();
+    let called = seats.iter().filter(|seat| seat.way != Way::Browser).map(|seat| seat.uri.as_str());
+    let lost: Vec<_> = called.filter(|uri| !has_address(uri)).collect();
     if lost.is_empty() {
         return Verdict::Good(format!("{} configured, their hosts have addresses", seats.len()));
     }

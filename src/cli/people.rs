@@ -6,6 +6,7 @@ use super::exit;
 use super::record::{print_json, table};
 use crate::config::Config;
 use crate::record::{Pii, name_of};
+use crate::seat::Way;
 use crate::services::telephone_number;
 use crate::store::Store;
 use crate::store::outbound::{Kind, Order};
@@ -67,6 +68,7 @@ pub enum OutboundCommand {
 struct Listed<'a> {
     id: &'a str,
     uri: &'a str,
+    way: Way,
     skills: Vec<&'a str>,
     languages: Vec<&'a str>,
     schedule: Option<&'a str>,
@@ -90,6 +92,7 @@ impl SeatsCommand {
                     .map(|seat| Listed {
                         id: &seat.id,
                         uri: &seat.uri,
+                        way: seat.way,
                         skills: seat.skills.iter().map(String::as_str).collect(),
                         languages: seat.languages.iter().map(String::as_str).collect(),
                         schedule: seat.schedule.as_deref(),
@@ -106,7 +109,7 @@ impl SeatsCommand {
                     rows.extend(list.iter().map(|seat| {
                         [
                             seat.id.to_owned(),
-                            seat.uri.to_owned(),
+                            if seat.way == Way::Browser { "in its page" } else { seat.uri }.to_owned(),
                             all(&seat.skills),
                             all(&seat.languages),
                             seat.schedule.unwrap_or("always").to_owned(),

@@ -464,6 +464,7 @@ impl Raw {
             uri: text(),
             password: secret(),
             password_file: Some("file".into()),
+            browser: true,
             refer: true,
             skills: vec!["rescue".into()],
             languages: vec!["zh".into()],

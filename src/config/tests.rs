@@ -1,4 +1,5 @@
 use super::*;
+use crate::seat::Way;
 use secrecy::ExposeSecret as _;
 
 /// Loads `text` as `nightline.toml` in a folder of its own, with `vars`; the folder's name is cut from messages.
@@ -187,6 +188,29 @@ fn codecs_are_taken_in_the_order_written_and_each_once() {
     wrong(
         "[sip]\ncodecs = []\n",
         "`sip.codecs` in nightline.toml line 2: at least one codec is needed: write for example [\"PCMA\"]",
+    );
+}
+
+#[test]
+fn a_seat_in_a_browser_needs_the_listener_of_its_page_and_no_telephone() {
+    let media = "[media]\nlisten = \"127.0.0.1:0\"\ntoken = \"0123456789abcdef\"\n";
+    let seat = "[[seats.seat]]\nid = \"2002\"\nbrowser = true\n";
+    let config = load(&format!("{media}{seat}"), &[]).unwrap().config;
+    assert_eq!((config.seats.profiles[0].way, config.seats.profiles[0].uri.as_str()), (Way::Browser, ""));
+    wrong(
+        seat,
+        "`seats.seat.0.browser` in nightline.toml line 3: its page is on `media.listen`, which is missing: write an \
+         address there, and `token_file`",
+    );
+    wrong(
+        &format!("{media}{seat}uri = \"sip:2002@host\"\n"),
+        "`seats.seat.0.browser` in nightline.toml line 6: a seat that answers in a browser has no telephone: leave \
+         `uri` and `password` out, or this",
+    );
+    wrong(
+        "[[seats.seat]]\nid = \"2002\"\n",
+        "`seats.seat.0.uri`: it is missing: write where the seat is called, a `password` by which it registers here, or \
+         `browser = true`",
     );
 }
 

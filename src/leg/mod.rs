@@ -4,12 +4,13 @@ pub mod coded;
 pub mod context;
 #[cfg(feature = "desk")]
 pub mod desk;
+pub mod pages;
 pub mod seat;
 pub mod sip;
 pub mod stream;
 pub mod webrtc;
 
-use self::sip::SipLeg;
+use self::seat::SeatLeg;
 use crate::call::event::HandoffOutcome;
 use crate::clock::Time;
 use crate::media::Frame;
@@ -23,7 +24,7 @@ pub trait Leg: Send {
     fn push(&mut self, now: Time, frame: &Frame);
     /// Joins the party with `seat` for 20 ms, as their lines code it: nobody looks at it. What each of the two said, silence if it is not
     /// `kept`; none if this door cannot, and nothing was done. Called in place of [`Leg::pull`] and [`Leg::push`].
-    fn pass(&mut self, _now: Time, _seat: &mut SipLeg, _kept: bool) -> Option<(Frame, Frame)> {
+    fn pass(&mut self, _now: Time, _seat: &mut SeatLeg, _kept: bool) -> Option<(Frame, Frame)> {
         None
     }
     /// Waits for the next event. Safe to cancel.
@@ -41,7 +42,7 @@ pub trait Leg: Send {
         Err("this door cannot transfer a call".into())
     }
     /// Asks it to take our place in the call with `seat`.
-    fn refer_replacing(&mut self, _seat: &SipLeg, _carried: &[(String, String)]) -> Result<(), String> {
+    fn refer_replacing(&mut self, _seat: &SeatLeg, _carried: &[(String, String)]) -> Result<(), String> {
         Err("this door cannot transfer a call".into())
     }
     /// Ends the connection.

@@ -12,6 +12,8 @@ use nightline_sip::{
 };
 
 use super::coded::{self, Coded, Converters};
+use super::pages::Pages;
+use super::seat::SeatLeg;
 use super::{Leg, LegEvent};
 use crate::call::event::HandoffOutcome;
 use crate::clock::{Clock, Time};
@@ -43,6 +45,8 @@ pub struct Line {
     pub clock: Clock,
     /// The pages by which seats follow calls, if they have any.
     pub screens: Option<Screens>,
+    /// The pages in which seats answer, if some do.
+    pub pages: Option<Pages>,
 }
 
 /// Why a call could not be answered or placed.
@@ -203,7 +207,7 @@ impl Leg for SipLeg {
         self.media.push(self.clock.instant(now), &audio);
     }
 
-    fn pass(&mut self, now: Time, seat: &mut SipLeg, kept: bool) -> Option<(Frame, Frame)> {
+    fn pass(&mut self, now: Time, seat: &mut SeatLeg, kept: bool) -> Option<(Frame, Frame)> {
         Some(coded::join(now, self, seat, kept))
     }
 
@@ -253,7 +257,10 @@ impl Leg for SipLeg {
         self.session.refer_carrying(target, carried, told).map_err(|error| error.to_string())
     }
 
-    fn refer_replacing(&mut self, seat: &SipLeg, carried: &[(String, String)]) -> Result<(), String> {
+    fn refer_replacing(&mut self, seat: &SeatLeg, carried: &[(String, String)]) -> Result<(), String> {
+        let SeatLeg::Telephone(seat) = seat else {
+            return Err("an exchange cannot take our place in a call with a browser".into());
+        };
         self.session.refer_replacing(&seat.session, carried).map_err(|error| error.to_string())
     }
 

@@ -10,7 +10,8 @@ use nightline_sip::rtp::{Accepts, Audio, MAX_PACKET, Receiver, Sender};
 use tokio::sync::mpsc;
 
 use super::coded::{self, Coded, Converters};
-use super::sip::{SipLeg, media_record};
+use super::seat::SeatLeg;
+use super::sip::media_record;
 use super::{Leg, LegEvent};
 use crate::clock::{Clock, Time};
 use crate::media::Frame;
@@ -112,7 +113,7 @@ impl Leg for RtcLeg {
         self.send(now, &audio);
     }
 
-    fn pass(&mut self, now: Time, seat: &mut SipLeg, kept: bool) -> Option<(Frame, Frame)> {
+    fn pass(&mut self, now: Time, seat: &mut SeatLeg, kept: bool) -> Option<(Frame, Frame)> {
         Some(coded::join(now, self, seat, kept))
     }
 

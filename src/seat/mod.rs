@@ -22,18 +22,38 @@ use crate::dialogue::Reason;
 pub struct Profile {
     /// Its name in records, metrics and on screens; unique.
     pub id: String,
-    /// Where it is called: a SIP URI.
+    /// Where it is called: a SIP URI; empty if it answers in a browser.
     pub uri: String,
+    /// How it is reached.
+    pub way: Way,
     /// What it can take; everything if empty.
     pub skills: BTreeSet<String>,
     /// ISO 639-1 codes of what it speaks; everything if empty.
     pub languages: BTreeSet<String>,
     /// The schedule of the tenant's calendar by which it is on duty; always if none.
     pub schedule: Option<String>,
+}
+
+/// How a seat is reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// It is called at its address.
+    #[default]
+    Called,
     /// It is called where it has registered with us, so only as long as it is.
-    pub registers: bool,
+    Registers,
+    /// It answers in a page of ours, so only as long as that is open.
+    Browser,
     /// It is not called: the caller's own exchange is asked to call it instead of us (REFER), without a summary and for good.
-    pub refer: bool,
+    Refer,
+}
+
+impl Way {
+    /// True if it can be called only once it has come to us.
+    pub fn comes(self) -> bool {
+        matches!(self, Self::Registers | Self::Browser)
+    }
 }
 
 impl Profile {
@@ -81,10 +101,10 @@ pub struct Need {
 pub struct Target {
     /// The seat.
     pub seat: String,
-    /// SIP URI.
+    /// SIP URI; empty if it answers in a browser.
     pub uri: String,
-    /// The caller's exchange is asked to call it instead of us.
-    pub refer: bool,
+    /// How it is reached.
+    pub way: Way,
 }
 
 /// What a seat is told of a call before it is answered: by headers, which its telephone, the exchange or its desk may show.

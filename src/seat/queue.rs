@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Need, News, Place, Profile, Target, Wish};
+use super::{Need, News, Place, Profile, Target, Way, Wish};
 use crate::call::event::HandoffOutcome;
 use crate::clock::Time;
 
@@ -180,10 +180,10 @@ const LONGEST_REST: Duration = Duration::from_secs(600);
 const NEWEST: u32 = 5;
 
 impl Queue {
-    /// A queue for these seats, all of which are free and on duty; who registers has not done so yet.
+    /// A queue for these seats, all of which are free and on duty; who has to come to us has not done so yet.
     pub fn new(profiles: Vec<Profile>, rules: Rules) -> Self {
         let seat = |profile: Profile| Seat {
-            reachable: !profile.registers,
+            reachable: !profile.way.comes(),
             profile,
             state: State::Available,
             since: Time::ZERO,
@@ -373,9 +373,9 @@ impl Queue {
                 .collect();
             free.sort_by_key(|seat| seat.since);
             // Who is given the whole call cannot ring beside others.
-            let alone = free.first().is_some_and(|seat| seat.profile.refer);
+            let alone = free.first().is_some_and(|seat| seat.profile.way == Way::Refer);
             free.truncate(if alone { 1 } else { self.rules.parallel });
-            free.retain(|seat| seat.profile.refer == alone);
+            free.retain(|seat| (seat.profile.way == Way::Refer) == alone);
             if free.is_empty() {
                 continue;
             }
@@ -384,8 +384,8 @@ impl Queue {
             caller.phase = Phase::Offered;
             let target = |seat: &mut Seat| {
                 seat.enter(now, State::Ringing { call: call.clone() });
-                let Profile { id, uri, refer, .. } = &seat.profile;
-                Target { seat: id.clone(), uri: uri.clone(), refer: *refer }
+                let Profile { id, uri, way, .. } = &seat.profile;
+                Target { seat: id.clone(), uri: uri.clone(), way: *way }
             };
             let seats = free.into_iter().map(target).collect();
             self.news.push_back((call, News::Offer { attempt: caller.attempt, seats }));

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::driver::Session;
 use crate::driver::live::{self, Surroundings};
 use crate::leg::Leg;
+use crate::leg::pages::Pages;
 use crate::leg::sip::{Error, Line};
 use crate::record::{CallInfo, CallRecord, Tap};
 use crate::services::{self, Shared};
@@ -28,6 +29,7 @@ pub(super) struct Host {
     pub(super) config: Arc<Config>,
     pub(super) shared: Arc<Shared>,
     pub(super) endpoint: Endpoint,
+    pub(super) pages: Pages,
     pub(super) watch: Option<MakeTap>,
     pub(super) shutdown: CancellationToken,
 }
@@ -108,6 +110,7 @@ impl Host {
             ring_timeout,
             clock,
             screens: Some(self.shared.screens.clone()),
+            pages: Some(self.pages.clone()),
         }
     }
 

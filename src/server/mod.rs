@@ -23,6 +23,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::api::{self, Health};
 use crate::config::{self, Config};
+use crate::leg::pages::Pages;
 use crate::record::{CallInfo, Tap};
 use crate::services::{self, Pools, Shared};
 
@@ -141,6 +142,7 @@ impl Server {
             config: self.config.clone(),
             shared: self.shared.clone(),
             endpoint: self.endpoint.clone(),
+            pages: Pages::new(self.shared.floor.clone()),
             watch: self.watch.clone(),
             shutdown: shutdown.clone(),
         };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nightline_sip::{Binding, Endpoint};
 
+use crate::seat::Way;
 use crate::seat::floor::Floor;
 use crate::store::Store;
 
@@ -41,7 +42,7 @@ pub(super) async fn run(endpoint: Endpoint, store: Store, floor: Floor) {
 
 fn tell(floor: &Floor, bindings: &[Binding]) {
     let there: BTreeSet<&str> = bindings.iter().map(|binding| binding.user.as_str()).collect();
-    for seat in floor.seats().iter().filter(|seat| seat.profile.registers) {
+    for seat in floor.seats().iter().filter(|seat| seat.profile.way == Way::Registers) {
         floor.set_reachable(&seat.profile.id, there.contains(seat.profile.id.as_str()));
     }
 }

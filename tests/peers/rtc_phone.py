@@ -107,29 +107,29 @@ def request(port, method, path, body=None, token=None, content="application/sdp"
 
 
 class Chromium:
-    """The page of the server in a headless Chromium that hears `samples` from its microphone when the call begins; it calls with a
-    pass."""
+    """A page of the server in a headless Chromium that hears `samples` from its microphone when the call begins; it calls, or answers,
+    with a pass."""
 
-    def __init__(self, folder, port, pass_, samples):
+    def __init__(self, folder, port, pass_, samples, page="call", size="420,900"):
         folder.mkdir(parents=True)
         microphone = audio.write(folder / "microphone.wav", samples, silence_before=0, silence_after=240)
         debugging = net.free_ports()[0]
         query = urllib.parse.urlencode({"pass": pass_, "lang": "zh"})
         self.log = open(folder / "log", "wb")
         self.process = subprocess.Popen(
-            ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=420,900"]
+            ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--window-size={size}"]
             + [f"--user-data-dir={folder / 'profile'}", f"--remote-debugging-port={debugging}"]
             + ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
             + [f"--use-file-for-fake-audio-capture={microphone}%noloop", "--autoplay-policy=no-user-gesture-required"]
-            + [f"http://127.0.0.1:{port}/call#{query}"],
+            + [f"http://127.0.0.1:{port}/{page}#{query}"],
             stdout=self.log,
             stderr=subprocess.STDOUT,
         )
-        self._socket = net.wait_for("the page in Chromium", lambda: self._connect(debugging), 30)
+        self._socket = net.wait_for("the page in Chromium", lambda: self._connect(debugging, f"/{page}#"), 30)
         self._count = 0
         net.wait_for("the page to be there", lambda: self.evaluate("document.readyState === 'complete' && Boolean(document.querySelector('main'))"), 15)
 
-    def _connect(self, port):
+    def _connect(self, port, url):
         from websockets.sync.client import connect
 
         assert self.process.poll() is None, "Chromium ended at once"
@@ -137,7 +137,7 @@ class Chromium:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
             connection.request("GET", "/json/list")
             for page in json.loads(connection.getresponse().read()):
-                if "/call" in page["url"] and page["type"] == "page":
+                if url in page["url"] and page["type"] == "page":
                     return connect(page["webSocketDebuggerUrl"], max_size=1 << 26)
         return None
 
@@ -162,6 +162,9 @@ class Chromium:
     def state(self):
         """What the page says of itself: `idle`, `up`, `over` …"""
         return self.evaluate("document.querySelector('main').dataset.state")
+
+    def text(self, name):
+        return self.evaluate(f"document.getElementById('{name}').textContent")
 
     def lines(self, who=""):
         """What stands in the transcript, of one side or of all."""

@@ -87,8 +87,7 @@ fn endpoint_config(config: &Config) -> EndpointConfig {
 
 /// Exchanges and seats by their addresses, each host once.
 fn configured(config: &Config) -> Vec<String> {
-    let accounts: Vec<&str> = config.seats.accounts.iter().map(|(user, _)| user.as_str()).collect();
-    let seats = config.seats.profiles.iter().filter(|seat| !accounts.contains(&seat.id.as_str()));
+    let seats = config.seats.profiles.iter().filter(|seat| !seat.way.comes());
     let outbound = config.outbound.iter().map(|outbound| outbound.route.replace("{number}", "0"));
     let mut targets: Vec<String> = Vec::new();
     for uri in seats.map(|seat| seat.uri.clone()).chain(outbound) {

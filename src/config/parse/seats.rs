@@ -8,8 +8,8 @@ use nightline_sip::DigestAlgorithm;
 use super::Check;
 use crate::config::raw::Raw;
 use crate::config::{Join, Outbound, Seats, SipUri};
-use crate::seat::Profile;
 use crate::seat::queue::Rules;
+use crate::seat::{Profile, Way};
 
 /// What the user part of a registering seat's address may be.
 const ACCOUNT: &str = "it has 1 to 64 of A-Z a-z 0-9 - _ .";
@@ -31,6 +31,7 @@ impl Check<'_> {
     }
 
     pub(super) fn seats(&mut self, raw: &Raw) -> Seats {
+        let takes_pages = raw.media.listen.is_some();
         let raw = &raw.seats;
         let (mut targets, mut accounts) = (Vec::<Profile>::new(), Vec::new());
         for (i, uri) in raw.targets.iter().enumerate() {
@@ -46,21 +47,39 @@ impl Check<'_> {
                 self.secret(&key("password"), seat.password.as_ref(), seat.password_file.as_deref());
             let registers = seat.password.is_some() || seat.password_file.is_some();
             let own = registers.then(|| format!("sip:{id}@{}", raw.realm));
-            match (&seat.uri, registers) {
-                (None, false) => self.note(
+            let way = match (seat.browser, registers, seat.refer) {
+                (true, ..) => Way::Browser,
+                (_, true, _) => Way::Registers,
+                (.., true) => Way::Refer,
+                _ => Way::Called,
+            };
+            if way == Way::Browser && (registers || seat.uri.is_some()) {
+                self.note(
+                    &key("browser"),
+                    "a seat that answers in a browser has no telephone: leave `uri` and `password` out, or this".into(),
+                );
+            } else if way == Way::Browser && !takes_pages {
+                self.note(
+                    &key("browser"),
+                    "its page is on `media.listen`, which is missing: write an address there, and `token_file`".into(),
+                );
+            } else if seat.uri.is_none() && !way.comes() {
+                self.note(
                     &key("uri"),
-                    "it is missing: write where the seat is called, or a `password` by which it registers here".into(),
-                ),
-                (Some(_), true) => self.note(
+                    "it is missing: write where the seat is called, a `password` by which it registers here, or `browser = true`"
+                        .into(),
+                );
+            } else if seat.uri.is_some() && registers {
+                self.note(
                     &key("uri"),
-                    "a seat with a password is called where it has registered: leave one of the two out".into(),
-                ),
-                _ => {}
+                    "a seat with a password is called where it has registered: leave one of the two out"
+                        .into(),
+                );
             }
-            if registers && seat.refer {
+            if way.comes() && seat.refer {
                 self.note(
                     &key("refer"),
-                    "the caller's exchange cannot call a seat that registers here: leave it out".into(),
+                    "the caller's exchange cannot call a seat that comes to us: leave it out".into(),
                 );
             }
             if let Some(password) = password {
@@ -70,14 +89,14 @@ impl Check<'_> {
                 accounts.push((id.clone(), password));
             }
             let uri = self.optional(&key("uri"), seat.uri.as_deref().or(own.as_deref()), SipUri::from_str);
+            let uri = uri.map(|uri| uri.to_string()).or_else(|| (way == Way::Browser).then(String::new));
             targets.extend(uri.map(|uri| Profile {
                 id,
-                uri: uri.to_string(),
+                uri,
+                way,
                 skills: seat.skills.iter().cloned().collect(),
                 languages: seat.languages.iter().cloned().collect(),
                 schedule: seat.schedule.clone(),
-                registers,
-                refer: seat.refer,
             }));
         }
         let mut ids = HashSet::new();

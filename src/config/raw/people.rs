@@ -44,7 +44,7 @@ pub struct Seats {
 pub struct Seat {
     /// Its name in records and on screens.
     pub id: String,
-    /// SIP URI; not needed by a seat with a password: it is called where it has registered.
+    /// SIP URI; not needed by a seat with a password, which is called where it has registered, or with a page.
     #[serde(default)]
     pub uri: Option<String>,
     /// Password by which its telephone registers here, with its id as the user.
@@ -53,6 +53,9 @@ pub struct Seat {
     /// File that holds the password.
     #[serde(default)]
     pub password_file: Option<PathBuf>,
+    /// It answers in a page of ours (`/seat` on `media.listen`); needs no URI.
+    #[serde(default)]
+    pub browser: bool,
     /// It is given the whole call: the caller's exchange is asked to call it instead of us (REFER), without a summary.
     #[serde(default)]
     pub refer: bool,

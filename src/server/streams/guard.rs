@@ -47,6 +47,15 @@ pub(super) enum Verdict {
     Locked,
 }
 
+/// Whom a pass is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bearer {
+    /// A caller with this number or address.
+    Caller,
+    /// This seat.
+    Seat,
+}
+
 impl Keeper {
     pub(super) fn new(token: &SecretString) -> Self {
         Self { token: keyed(token.expose_secret()), guesses: Mutex::default(), clock: Clock::start() }
@@ -70,25 +79,29 @@ impl Keeper {
         Verdict::Wrong
     }
 
-    /// A pass for the caller `from`, good until `until` (seconds since 1970): `UNTIL.SIGNATURE.FROM`. Who has it knows nothing of the token
-    /// and can call as nobody else.
-    pub(super) fn pass(&self, from: &str, until: u64) -> String {
-        let signature = hexadecimal(&self.signed(from, until).finalize().into_bytes());
-        format!("{until}.{signature}.{from}")
+    /// A pass for `bearer`, good until `until` (seconds since 1970): `UNTIL.SIGNATURE.NAME`. Who has it knows nothing of the token and can
+    /// be nobody else.
+    pub(super) fn pass(&self, bearer: Bearer, name: &str, until: u64) -> String {
+        let signature = hexadecimal(&self.signed(bearer, name, until).finalize().into_bytes());
+        format!("{until}.{signature}.{name}")
     }
 
-    /// Who may call with a pass, if it is one of ours and not over at `now`.
-    pub(super) fn bearer_of(&self, pass: &str, now: u64) -> Option<String> {
+    /// The name of the `bearer` that a pass was made for, if it is one of ours and not over at `now`.
+    pub(super) fn bearer_of(&self, bearer: Bearer, pass: &str, now: u64) -> Option<String> {
         let (until, rest) = pass.split_once('.')?;
-        let (signature, from) = rest.split_once('.')?;
+        let (signature, name) = rest.split_once('.')?;
         let until: u64 = until.parse().ok().filter(|until| *until >= now)?;
-        self.signed(from, until).verify_slice(&from_hexadecimal(signature)?).ok()?;
-        Some(from.to_owned())
+        self.signed(bearer, name, until).verify_slice(&from_hexadecimal(signature)?).ok()?;
+        Some(name.to_owned())
     }
 
-    fn signed(&self, from: &str, until: u64) -> Hmac<Sha256> {
+    fn signed(&self, bearer: Bearer, name: &str, until: u64) -> Hmac<Sha256> {
+        let kind = match bearer {
+            Bearer::Caller => "pass",
+            Bearer::Seat => "seat",
+        };
         let mut signed = self.token.clone();
-        signed.update(format!("pass.{until}.{from}").as_bytes());
+        signed.update(format!("{kind}.{until}.{name}").as_bytes());
         signed
     }
 
@@ -173,16 +186,21 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_is_good_for_one_caller_and_a_time() {
+    fn a_pass_is_good_for_one_caller_or_seat_and_a_time() {
         let (keeper, other) = (Keeper::new(&"a-token".into()), Keeper::new(&"b-token".into()));
-        let pass = keeper.pass("13812345678", 1_000);
-        assert_eq!(keeper.bearer_of(&pass, 999).as_deref(), Some("13812345678"));
-        assert_eq!(keeper.bearer_of(&pass, 1_001), None);
-        assert_eq!(other.bearer_of(&pass, 999), None);
-        assert_eq!(keeper.bearer_of(&pass.replace("1381", "1391"), 999), None);
-        assert_eq!(keeper.bearer_of(&pass.replacen("1000", "2000", 1), 999), None);
+        let caller = |keeper: &Keeper, pass: &str, now| keeper.bearer_of(Bearer::Caller, pass, now);
+        let pass = keeper.pass(Bearer::Caller, "13812345678", 1_000);
+        assert_eq!(caller(&keeper, &pass, 999).as_deref(), Some("13812345678"));
+        assert_eq!(caller(&keeper, &pass, 1_001), None);
+        assert_eq!(caller(&other, &pass, 999), None);
+        assert_eq!(caller(&keeper, &pass.replace("1381", "1391"), 999), None);
+        assert_eq!(caller(&keeper, &pass.replacen("1000", "2000", 1), 999), None);
+        assert_eq!(keeper.bearer_of(Bearer::Seat, &pass, 999), None, "a caller is no seat");
+        let seat = keeper.pass(Bearer::Seat, "2001", 1_000);
+        assert_eq!(keeper.bearer_of(Bearer::Seat, &seat, 999).as_deref(), Some("2001"));
+        assert_eq!(caller(&keeper, &seat, 999), None, "a seat is no caller");
         for nonsense in ["", "a-token", "1000..", "1000.zz.1", "1000.abc.1", "é.é.é"] {
-            assert_eq!(keeper.bearer_of(nonsense, 0), None, "{nonsense}");
+            assert_eq!(caller(&keeper, nonsense, 0), None, "{nonsense}");
         }
         assert_eq!(
             keeper.judge(IpAddr::from([10, 0, 0, 1]), [pass]),

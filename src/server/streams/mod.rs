@@ -1,4 +1,5 @@
-//! The door for media streams: WebSockets of platforms at `/media/PROTOCOL`, calls from web pages ([`webrtc`]), Asterisk's AudioSocket on
+//! The door for media streams: WebSockets of platforms at `/media/PROTOCOL`, calls from web pages ([`webrtc`]), pages in which
+//! seats answer ([`seat`]), Asterisk's AudioSocket on
 //! TCP, and WebSockets that we open ourselves (`POST /media/connect`).
 //!
 //! A WebSocket brings a token (`Authorization: Bearer …`, the password of `Basic`, `?token=`, or the last part of its path for platforms
@@ -7,6 +8,7 @@
 
 mod guard;
 mod listener;
+mod seat;
 mod webrtc;
 
 use std::collections::BTreeMap;
@@ -14,9 +16,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State, WebSocketUpgrade};
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State, WebSocketUpgrade};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -50,6 +53,8 @@ const LONGEST_REQUEST: usize = 8192;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A far end that we connect to must answer in this time.
 const CONNECTS: Duration = Duration::from_secs(10);
+/// Connections that the page of a seat keeps: its own, that of the screen of its call, and those of a page that it has replaced.
+const STREAMS_OF_A_SEAT: usize = 4;
 
 /// The door. Cheap to clone.
 #[derive(Clone)]
@@ -81,6 +86,8 @@ enum Refusal {
     Target(String),
     /// The far end did not answer.
     Unreachable(String),
+    /// No such seat answers in a browser.
+    Seat(String),
     /// It is no session description by its type.
     Content,
     /// The offer of a web page cannot be taken.
@@ -116,6 +123,10 @@ impl IntoResponse for Refusal {
             Self::Target(url) => {
                 (StatusCode::FORBIDDEN, format!("`{url}` does not begin with any of `media.connect`"))
             }
+            Self::Seat(seat) => (
+                StatusCode::NOT_FOUND,
+                format!("there is no seat `{seat}` with `browser = true` in `[[seats.seat]]`"),
+            ),
             Self::Unreachable(why) => (StatusCode::BAD_GATEWAY, why),
             Self::Content => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "an offer is `Content-Type: application/sdp`".into())
@@ -143,8 +154,18 @@ impl Door {
     /// Takes WebSockets on `listener` until the server stops.
     pub(super) async fn websockets(self, listener: TcpListener) {
         let shutdown = self.host.shutdown.clone().cancelled_owned();
-        let most = self.host.config.media.max_streams + OPENING;
+        let seats = self.seats().count();
+        let most = self.host.config.media.max_streams + OPENING + seats * STREAMS_OF_A_SEAT;
         let listener = Bounded::new(listener, most, PATIENCE);
+        // What a seat sees of its call is shown in its page.
+        let shared = &self.host.shared;
+        let screens = if seats > 0 { shared.screens.routes(shared.database.clone()) } else { Router::new() };
+        let pages = Router::new()
+            .merge(webrtc::routes())
+            .merge(seat::routes())
+            .with_state(self.clone())
+            .merge(screens)
+            .layer(axum::middleware::from_fn(request_of_its_own));
         let router = Router::new()
             .route("/media/connect", post(connect).layer(DefaultBodyLimit::max(LONGEST_REQUEST)))
             .route(
@@ -154,8 +175,8 @@ impl Door {
             .route("/media/asyncapi.yaml", get(async || ([(CONTENT_TYPE, "application/yaml")], ASYNCAPI)))
             .route("/media/{protocol}", get(open))
             .route("/media/{protocol}/{token}", get(open))
-            .merge(webrtc::routes())
             .with_state(self)
+            .merge(pages)
             .into_make_service_with_connect_info::<Peer>();
         if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(shutdown).await {
             tracing::error!(%error, "WebSockets of media are not taken any more; calls go on");
@@ -243,6 +264,17 @@ impl Door {
             Verdict::Locked => Err(Refusal::Locked),
         }
     }
+}
+
+/// Connections have little time to become a stream, so each request has one of its own; what tells as things happen is a stream.
+async fn request_of_its_own(ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
+        peer.is_stream();
+    }
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// Where a platform wants to speak: the protocol, and the token if it can bring it no other way.

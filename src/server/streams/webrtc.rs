@@ -16,7 +16,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -33,7 +33,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 use uuid::Uuid;
 
-use super::guard;
+use super::guard::{self, Bearer, Opened};
 use super::listener::Peer;
 use super::{Door, LONGEST_REQUEST, Refusal, trunk};
 use crate::call::event::Event as CallEvent;
@@ -43,7 +43,7 @@ use crate::leg::webrtc::{Ask, RtcLeg};
 use crate::record::Tap;
 
 /// Longest offer, bytes.
-const LONGEST_OFFER: usize = 64 * 1024;
+pub(super) const LONGEST_OFFER: usize = 64 * 1024;
 /// Longest `from` of a pass, characters, and the longest time that it is good, seconds.
 const LONGEST_FROM: usize = 64;
 const LONGEST_PASS: u64 = 86_400;
@@ -54,13 +54,13 @@ const EVENTS: usize = 64;
 /// Pages that may follow one call.
 const READERS: usize = 4;
 /// A comment goes through an idle stream of events, so that proxies keep it open.
-const IDLE: Duration = Duration::from_secs(15);
+pub(super) const IDLE: Duration = Duration::from_secs(15);
 /// What the page may do: speak, and talk to nobody but us.
 const HEADERS: [(HeaderName, &str); 4] = [
     (
         CONTENT_SECURITY_POLICY,
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; media-src blob: mediastream:; \
-         base-uri 'none'; form-action 'none'; frame-ancestors *; require-trusted-types-for 'script'; trusted-types 'none'",
+         frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors *; require-trusted-types-for 'script'; trusted-types 'none'",
     ),
     (REFERRER_POLICY, "no-referrer"),
     (CACHE_CONTROL, "no-store"),
@@ -92,9 +92,18 @@ impl Calls {
 }
 
 /// A call's place among them; given up when it is dropped.
-struct Entry {
+pub(super) struct Entry {
     calls: Calls,
     id: String,
+}
+
+impl Entry {
+    /// Waits until the call has ended.
+    pub(super) async fn ended(&self) {
+        if let Ok(up) = self.calls.find(&self.id) {
+            up.asks.closed().await;
+        }
+    }
 }
 
 impl Drop for Entry {
@@ -119,16 +128,15 @@ impl Tap for PageTap {
 }
 
 pub(super) fn routes() -> Router<Door> {
-    let page = Router::new()
-        .route("/call", get(async || Html(include_str!("page/index.html"))))
-        .route(
-            "/call/call.js",
-            get(async || ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("page/call.js"))),
-        )
-        .route(
-            "/call/call.css",
-            get(async || ([(CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("page/call.css"))),
-        )
+    let (javascript, css) = ("text/javascript; charset=utf-8", "text/css; charset=utf-8");
+    let asset = |kind: &'static str, text: &'static str| get(async move || ([(CONTENT_TYPE, kind)], text));
+    let pages = Router::new()
+        .route("/call", get(async || Html(include_str!("page/call.html"))))
+        .route("/seat", get(async || Html(include_str!("page/seat.html"))))
+        .route("/page/call.js", asset(javascript, include_str!("page/call.js")))
+        .route("/page/seat.js", asset(javascript, include_str!("page/seat.js")))
+        .route("/page/line.js", asset(javascript, include_str!("page/line.js")))
+        .route("/page/page.css", asset(css, include_str!("page/page.css")))
         .layer(axum::middleware::map_response(guarded));
     Router::new()
         .route("/media/passes", post(pass).layer(DefaultBodyLimit::max(LONGEST_REQUEST)))
@@ -139,14 +147,7 @@ pub(super) fn routes() -> Router<Door> {
         )
         .route("/media/webrtc/{id}/keys", post(keys).layer(DefaultBodyLimit::max(16)))
         .route("/media/webrtc/{id}/events", get(events))
-        .merge(page)
-        .layer(axum::middleware::map_response(closing))
-}
-
-/// Connections have little time to become a stream: each request has one of its own.
-async fn closing(mut response: Response) -> Response {
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    response
+        .merge(pages)
 }
 
 async fn guarded(mut response: Response) -> Response {
@@ -166,26 +167,8 @@ async fn offer(
 ) -> Result<Response, Refusal> {
     let from = address(&peer, &headers);
     let mut about = door.admit_page(from, &headers, query)?;
-    let content = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !content.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/sdp")) {
-        return Err(Refusal::Content);
-    }
-    let text = str::from_utf8(&body).map_err(|_| Refusal::Offer("it is not UTF-8".into()))?;
     let place = door.places.clone().try_acquire_owned().map_err(|_| Refusal::Full)?;
-    let opened = door.opening.enter(from).ok_or(Refusal::Full)?;
-    let config = rtc_config(&door);
-    let (mut browser, answer) = match Browser::answer(&config, text).await {
-        Ok(answered) => answered,
-        Err(error @ (Error::Exhausted { .. } | Error::Refused { .. } | Error::NoAddress { .. })) => {
-            tracing::error!(%error, "a web page's call cannot be taken");
-            return Err(Refusal::Full);
-        }
-        Err(error) => return Err(Refusal::Offer(error.to_string())),
-    };
-    let (asks, mut asked) = mpsc::channel(ASKS);
-    let (told, _) = broadcast::channel(EVENTS);
-    let entry = door.web.insert(Up { asks, events: told.downgrade() });
-    let location = format!("/media/webrtc/{}", entry.id);
+    let (met, answer) = door.meet(from, &headers, &body).await?;
     let mut told_of = |name: &str| about.remove(name).unwrap_or_default();
     let (caller, called) = (told_of("from"), told_of("to"));
     let mut info = door.host.shared.info("webrtc", &caller, &called);
@@ -194,17 +177,90 @@ async fn offer(
     }
     let running = door.clone();
     door.calls.spawn(async move {
-        // Dropped with the task: the address of the call, then its place.
-        let (_place, _entry) = (place, entry);
-        if let Err(why) = connected(&mut browser, &mut asked).await {
-            return tracing::warn!(why, "a web page began no call");
-        }
-        drop(opened);
-        let tap = PageTap { words: Words::default(), events: told };
+        let _place = place;
+        let Met { browser, asked, events, entry: _entry, .. } = match met.connected().await {
+            Ok(met) => met,
+            Err(why) => return tracing::warn!(why, "a web page began no call"),
+        };
+        let tap = PageTap { words: Words::default(), events };
         running.host.take_leg(info, Box::new(tap), |clock| RtcLeg::new(browser, asked, clock)).await;
     });
-    let head = [(CONTENT_TYPE, "application/sdp"), (LOCATION, &location)];
-    Ok((StatusCode::CREATED, head, answer).into_response())
+    Ok(answer)
+}
+
+/// A browser whose offer was answered.
+pub(super) struct Met {
+    pub(super) browser: Browser,
+    /// What its page asks for.
+    pub(super) asked: mpsc::Receiver<Ask>,
+    /// The page is told by these what happens.
+    events: broadcast::Sender<Value>,
+    /// Its address.
+    pub(super) entry: Entry,
+    /// Until audio flows.
+    opened: Option<Opened>,
+}
+
+impl Door {
+    /// Answers the offer of a page; the response is for it.
+    pub(super) async fn meet(
+        &self,
+        from: IpAddr,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<(Met, Response), Refusal> {
+        let content = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if !content.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/sdp"))
+        {
+            return Err(Refusal::Content);
+        }
+        let text = str::from_utf8(body).map_err(|_| Refusal::Offer("it is not UTF-8".into()))?;
+        let opened = self.opening.enter(from).ok_or(Refusal::Full)?;
+        let (browser, answer) = match Browser::answer(&rtc_config(self), text).await {
+            Ok(answered) => answered,
+            Err(error @ (Error::Exhausted { .. } | Error::Refused { .. } | Error::NoAddress { .. })) => {
+                tracing::error!(%error, "a web page's call cannot be taken");
+                return Err(Refusal::Full);
+            }
+            Err(error) => return Err(Refusal::Offer(error.to_string())),
+        };
+        let (asks, asked) = mpsc::channel(ASKS);
+        let (events, _) = broadcast::channel(EVENTS);
+        let entry = self.web.insert(Up { asks, events: events.downgrade() });
+        let location = format!("/media/webrtc/{}", entry.id);
+        let head = [(CONTENT_TYPE, "application/sdp"), (LOCATION, &location)];
+        let response = (StatusCode::CREATED, head, answer).into_response();
+        Ok((Met { browser, asked, events, entry, opened: Some(opened) }, response))
+    }
+}
+
+impl Met {
+    /// Waits until audio flows; meanwhile their candidates are taken.
+    pub(super) async fn connected(mut self) -> Result<Self, String> {
+        loop {
+            let ask = tokio::select! {
+                event = self.browser.event() => match event {
+                    nightline_rtc::Event::Connected => {
+                        self.opened = None;
+                        return Ok(self);
+                    }
+                    nightline_rtc::Event::Ended(why) => return Err(why.to_string()),
+                    _ => continue,
+                },
+                ask = self.asked.recv() => ask,
+            };
+            match ask {
+                Some(Ask::Candidate(candidate)) => {
+                    if let Err(error) = self.browser.add_candidate(&candidate).await {
+                        tracing::debug!(%error, "a candidate of a browser is not used");
+                    }
+                }
+                // Nobody listens yet.
+                Some(Ask::Key(_)) => {}
+                Some(Ask::Stop) | None => return Err("the page has ended it".into()),
+            }
+        }
+    }
 }
 
 impl Door {
@@ -218,19 +274,21 @@ impl Door {
     ) -> Result<BTreeMap<String, String>, Refusal> {
         let brought = guard::brought(headers);
         let pass = self.keeper.as_ref().zip(brought.as_deref());
-        match pass.and_then(|(keeper, pass)| keeper.bearer_of(pass, unix_now())) {
+        match pass.and_then(|(keeper, pass)| keeper.bearer_of(Bearer::Caller, pass, unix_now())) {
             Some(bearer) => Ok(BTreeMap::from([("from".to_owned(), bearer)])),
             None => self.check(from, brought).map(|()| said),
         }
     }
 }
 
-/// What a pass is asked for.
+/// What a pass is asked for: one of the two who will use it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
     /// Who will call with it.
-    from: String,
+    from: Option<String>,
+    /// The seat that will answer with it.
+    seat: Option<String>,
     /// How long it is good.
     #[serde(default = "usual_seconds")]
     seconds: u64,
@@ -250,55 +308,41 @@ async fn pass(
     door.check(address(&peer, &headers), guard::brought(&headers))?;
     let wrong = |why: String| Refusal::Request(why);
     let wanted: Wanted = serde_json::from_slice(&body).map_err(|error| wrong(error.to_string()))?;
-    if wanted.from.len() > LONGEST_FROM || !wanted.from.chars().all(|c| c.is_ascii_graphic()) {
-        return Err(wrong(format!(
-            "`from` is a number or an address of at most {LONGEST_FROM} letters and signs"
-        )));
-    }
+    let (bearer, name, page) = match (wanted.from, wanted.seat) {
+        (Some(from), None) if from.len() <= LONGEST_FROM && from.chars().all(|c| c.is_ascii_graphic()) => {
+            (Bearer::Caller, from, "call")
+        }
+        (Some(_), None) => {
+            return Err(wrong(format!(
+                "`from` is a number or an address of at most {LONGEST_FROM} letters and signs"
+            )));
+        }
+        (None, Some(seat)) => {
+            door.check_seat(&seat)?;
+            (Bearer::Seat, seat, "seat")
+        }
+        _ => return Err(wrong("say either `from` or `seat`".into())),
+    };
     if !(1..=LONGEST_PASS).contains(&wanted.seconds) {
         return Err(wrong(format!("`seconds` is from 1 to {LONGEST_PASS}")));
     }
     let keeper = door.keeper.as_ref().ok_or(Refusal::Token)?;
-    let pass = keeper.pass(&wanted.from, unix_now() + wanted.seconds);
+    let pass = keeper.pass(bearer, &name, unix_now() + wanted.seconds);
     let answer =
-        Json(json!({ "pass": pass, "page": format!("/call#pass={pass}"), "seconds": wanted.seconds }));
+        Json(json!({ "pass": pass, "page": format!("/{page}#pass={pass}"), "seconds": wanted.seconds }));
     Ok((StatusCode::CREATED, answer).into_response())
 }
 
-fn unix_now() -> u64 {
+pub(super) fn unix_now() -> u64 {
     crate::clock::wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Where a request comes from: a proxy on this machine tells, and nobody else is believed.
-fn address(peer: &Peer, headers: &HeaderMap) -> IpAddr {
+pub(super) fn address(peer: &Peer, headers: &HeaderMap) -> IpAddr {
     let from = peer.addr.ip();
     let told = headers.get_all("x-forwarded-for").iter().next_back().and_then(|value| value.to_str().ok());
     let last = told.and_then(|all| all.rsplit(',').next()?.trim().parse().ok());
     last.filter(|_| from.is_loopback()).unwrap_or(from)
-}
-
-/// Waits until media flows; meanwhile their candidates are taken.
-async fn connected(browser: &mut Browser, asked: &mut mpsc::Receiver<Ask>) -> Result<(), String> {
-    loop {
-        let ask = tokio::select! {
-            event = browser.event() => match event {
-                nightline_rtc::Event::Connected => return Ok(()),
-                nightline_rtc::Event::Ended(why) => return Err(why.to_string()),
-                _ => continue,
-            },
-            ask = asked.recv() => ask,
-        };
-        match ask {
-            Some(Ask::Candidate(candidate)) => {
-                if let Err(error) = browser.add_candidate(&candidate).await {
-                    tracing::debug!(%error, "a candidate of a browser is not used");
-                }
-            }
-            // Nobody listens yet.
-            Some(Ask::Key(_)) => {}
-            Some(Ask::Stop) | None => return Err("the page has ended it".into()),
-        }
-    }
 }
 
 fn rtc_config(door: &Door) -> RtcConfig {
@@ -343,7 +387,6 @@ async fn stop(State(door): State<Door>, Path(id): Path<String>) -> Result<Status
 /// What happens in the call, as server-sent events, until it is over.
 async fn events(
     State(door): State<Door>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
     Path(id): Path<String>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refusal> {
     let events = door.web.find(&id)?.events.upgrade().ok_or(Refusal::Over)?;
@@ -351,7 +394,6 @@ async fn events(
         return Err(Refusal::Full);
     }
     let events = events.subscribe();
-    peer.is_stream();
     let told = unfold(events, async |mut events| {
         loop {
             match events.recv().await {
