@@ -4,6 +4,8 @@ CARGO ?= cargo
 CONFIG ?= $(wildcard nightline.toml)
 # Only used when CI runs the tests: which nextest profile.
 PROFILE ?= default
+# What lint and tests build: also what a server has no use for.
+BUILD = --workspace --features desk --locked
 
 .PHONY: help demo serve test test-rust test-peers test-recipe bench lint fmt setup setup-test
 
@@ -24,12 +26,12 @@ test: ## All tests, also those with real SIP phones
 	@$(MAKE) --no-print-directory test-recipe
 
 test-rust: setup-test
-	$(CARGO) nextest run --workspace --locked --profile $(PROFILE)
-	$(CARGO) test --workspace --locked --doc
+	$(CARGO) nextest run $(BUILD) --profile $(PROFILE)
+	$(CARGO) test $(BUILD) --doc
 
 # What needs other programs is ignored where only `cargo test` is run.
 test-peers: setup-test
-	$(CARGO) nextest run --workspace --locked --profile $(PROFILE) --run-ignored only -E 'binary(phones) or binary(exchange)'
+	$(CARGO) nextest run $(BUILD) --profile $(PROFILE) --run-ignored only -E 'binary(phones) or binary(exchange)'
 	test -x target/peers/bin/python || python3 -m venv target/peers
 	target/peers/bin/pip install --quiet aiortc==1.16.0 av==18.1.0 websockets==15.0.1
 	target/peers/bin/python tests/peers/run
@@ -47,7 +49,7 @@ bench: ## The benchmarks; results are explained in benches/RESULTS.md
 
 lint: ## Formatting, clippy, and licences if cargo-deny is there
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy $(BUILD) --all-targets -- -D warnings
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --locked check bans licenses sources; \
 	else echo "cargo-deny is not installed: licences are not checked (cargo install cargo-deny --locked)"; fi
 

@@ -1,8 +1,10 @@
 //! The microphone and speaker of this machine.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
 use cpal::{BufferSize, Device, Stream, StreamConfig};
@@ -47,10 +49,39 @@ type Shared = Arc<Mutex<VecDeque<i16>>>;
 /// More than this waiting means that the clocks drift apart: the oldest is dropped.
 const MOST_WAITING: usize = RATE as usize / 5;
 
+/// A speaker is heard by its microphone for so long after it has fallen silent.
+const RINGS_ON: Duration = Duration::from_millis(250);
+/// A frame that is no louder than this is silence to the ear: -50 dBFS.
+const QUIET: f32 = 0.003;
+
+/// How loud the last 20 ms were, as root mean square, full scale 1.
+#[derive(Debug, Default)]
+pub struct Levels {
+    microphone: AtomicU32,
+    speaker: AtomicU32,
+}
+
+impl Levels {
+    /// Of what the microphone hears.
+    pub fn microphone(&self) -> f32 {
+        f32::from_bits(self.microphone.load(Ordering::Relaxed))
+    }
+
+    /// Of what the speaker plays.
+    pub fn speaker(&self) -> f32 {
+        f32::from_bits(self.speaker.load(Ordering::Relaxed))
+    }
+}
+
 /// Microphone and speaker as a leg.
 pub struct Desk {
     heard: Shared,
     to_play: Shared,
+    levels: Arc<Levels>,
+    /// The microphone is not listened to while the speaker plays.
+    half_duplex: bool,
+    /// Until when the speaker is heard.
+    rings_until: Time,
     /// Dropping it closes the streams, which live on a thread of their own.
     _open: Sender<()>,
 }
@@ -67,8 +98,13 @@ pub fn devices() -> Result<(Vec<String>, Vec<String>), Error> {
 }
 
 impl Desk {
-    /// Opens devices by the names of [`devices`], or the default ones.
-    pub fn open(microphone: Option<String>, speaker: Option<String>) -> Result<Self, Error> {
+    /// Opens devices by the names of [`devices`], or the default ones. With `half_duplex` the microphone hears nothing while the speaker
+    /// plays.
+    pub fn open(
+        microphone: Option<String>,
+        speaker: Option<String>,
+        half_duplex: bool,
+    ) -> Result<Self, Error> {
         let (heard, to_play) = (Shared::default(), Shared::default());
         let (open, closed) = mpsc::channel();
         let (ready, started) = mpsc::channel();
@@ -90,12 +126,18 @@ impl Desk {
             drop(streams);
         });
         started.recv().map_err(|_| Error::Thread)??;
-        Ok(Self { heard, to_play, _open: open })
+        let (levels, rings_until) = (Arc::default(), Time::ZERO);
+        Ok(Self { heard, to_play, levels, half_duplex, rings_until, _open: open })
+    }
+
+    /// How loud it is, for a meter.
+    pub fn levels(&self) -> Arc<Levels> {
+        self.levels.clone()
     }
 }
 
 impl Leg for Desk {
-    fn pull(&mut self, _: Time) -> Frame {
+    fn pull(&mut self, now: Time) -> Frame {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let mut frame = Frame::SILENCE;
         if heard.len() >= FRAME {
@@ -103,10 +145,17 @@ impl Leg for Desk {
                 *sample = heard;
             }
         }
-        frame
+        drop(heard);
+        self.levels.microphone.store(level(&frame).to_bits(), Ordering::Relaxed);
+        if self.half_duplex && now < self.rings_until { Frame::SILENCE } else { frame }
     }
 
-    fn push(&mut self, _: Time, frame: &Frame) {
+    fn push(&mut self, now: Time, frame: &Frame) {
+        let loud = level(frame);
+        self.levels.speaker.store(loud.to_bits(), Ordering::Relaxed);
+        if loud > QUIET {
+            self.rings_until = now + RINGS_ON;
+        }
         append(&self.to_play, &frame.0);
     }
 
@@ -171,6 +220,11 @@ fn missing(what: &'static str, name: &str) -> Error {
     Error::NoDevice { what, name: name.into() }
 }
 
+fn level(frame: &Frame) -> f32 {
+    let energy: f32 = frame.0.iter().map(|sample| (f32::from(*sample) / 32_768.0).powi(2)).sum();
+    (energy / FRAME as f32).sqrt()
+}
+
 fn append(queue: &Shared, samples: &[i16]) {
     let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
     queue.extend(samples);
@@ -200,6 +254,32 @@ mod tests {
         append(&queue, &[2; 100]);
         let queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
         assert_eq!((queue.len(), queue.back()), (MOST_WAITING, Some(&2)));
+    }
+
+    #[test]
+    fn a_half_duplex_desk_hears_nothing_while_it_speaks() {
+        for half_duplex in [false, true] {
+            let mut desk = Desk {
+                heard: Shared::default(),
+                to_play: Shared::default(),
+                levels: Arc::default(),
+                half_duplex,
+                rings_until: Time::ZERO,
+                _open: mpsc::channel().0,
+            };
+            let voice = Frame([3_000; FRAME]);
+            let mut hear = |at: u64, said: Frame| {
+                let now = Time::from_start(Duration::from_millis(at));
+                append(&desk.heard, &voice.0);
+                desk.push(now, &said);
+                (desk.pull(now), desk.levels().microphone())
+            };
+            let (heard, level) = hear(20, voice);
+            assert_eq!(heard == Frame::SILENCE, half_duplex);
+            assert!((level - 3_000.0 / 32_768.0).abs() < 1e-4, "the meter shows it all the same: {level}");
+            assert_eq!(hear(200, Frame::SILENCE).0 == Frame::SILENCE, half_duplex, "the room still rings");
+            assert_eq!(hear(300, Frame::SILENCE).0, voice);
+        }
     }
 
     #[test]

@@ -290,10 +290,10 @@ mod tests {
         assert_eq!(ring(&pages).await, HandoffOutcome::NoAnswer);
         let (_, first) = rings(&mut page).await;
         assert_eq!(page.next().await, Some(Told::Quiet { ring: first }));
-        let (left, (busy, second)) = tokio::join!(
-            tokio::time::timeout(Duration::from_secs(1), ring(&pages)),
-            async { (ring(&pages).await, rings(&mut page).await.1) }
-        );
+        let (left, (busy, second)) =
+            tokio::join!(tokio::time::timeout(Duration::from_secs(1), ring(&pages)), async {
+                (ring(&pages).await, rings(&mut page).await.1)
+            });
         assert!(left.is_err(), "the caller has left");
         assert_eq!(busy, HandoffOutcome::Busy, "it rings for one caller at a time");
         assert_eq!(page.next().await, Some(Told::Quiet { ring: second.clone() }));

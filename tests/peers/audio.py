@@ -34,6 +34,16 @@ def write(path, samples, silence_before=0.2, silence_after=180.0):
     return path
 
 
+def twice_the_rate(samples):
+    """The same at 16 kHz; between two samples goes their mean."""
+    narrow = array.array("h", samples)
+    wide = array.array("h", bytes(4 * len(narrow)))
+    wide[::2] = narrow
+    for at in range(len(narrow) - 1):
+        wide[2 * at + 1] = (narrow[at] + narrow[at + 1]) // 2
+    return wide.tobytes()
+
+
 def a_law(samples):
     """16-bit samples as G.711 A-law bytes."""
 

@@ -30,7 +30,7 @@ VIA = "      Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]\n"
 
 def send(method, cseq, headers="", body="      Content-Length: 0\n\n", tag="[peer_tag_param]", again=True, same=False):
     """A request; `same` is of the transaction of the last response, `again` is sent until something comes."""
-    head = HEAD.format(tag=tag, cseq=cseq, cseq_method="INVITE" if method == "ACK" else method)
+    head = HEAD.format(tag=tag, cseq=cseq, cseq_method=method)
     head = head.replace(VIA, "      [last_Via:]\n") if same else head
     text = f"      {method} sip:hotline@[remote_ip]:[remote_port] SIP/2.0{head}{headers}{body}"
     attribute = ' retrans="500"' if again else ""
@@ -59,13 +59,13 @@ def bye(cseq=2):
     return send("BYE", cseq) + recv(200)
 
 
-def play(stage, server, *steps):
+def play(stage, server, *steps, seconds=25):
     """One call of sipp by these steps; all messages of it."""
     stage.folder.mkdir(parents=True, exist_ok=True)
     scenario, messages = (stage.folder.resolve() / name for name in ("race.xml", "messages.log"))
     steps = "".join(steps)
     scenario.write_text(f'<?xml version="1.0" encoding="UTF-8"?>\n<scenario name="race">\n{steps}</scenario>\n')
-    stage.sipp(server, scenario.with_suffix(""), "-m", 1, "-trace_msg", "-message_file", messages, seconds=25)
+    stage.sipp(server, scenario.with_suffix(""), "-m", 1, "-trace_msg", "-message_file", messages, seconds=seconds)
     return messages.read_text(errors="replace")
 
 
@@ -130,6 +130,27 @@ def what_an_exchange_tells_of_a_caller_is_kept_if_it_is_trusted(stage):
     assert "13812345678" in record["from"], record["from"]
     assert record["variables"]["x_plate"] == "AD12345", record["variables"]
     assert "4001234567" in record["variables"]["diversion"], record["variables"]
+
+
+def two_offers_that_meet_are_both_refused_and_tried_again(stage):
+    # A telephone without session timers is asked by us, after half of this time, whether it is still there.
+    server = stage.server(sip_extra="session_expires_s = 90\n", rtp_timeout=90)
+    kept = {"Via": "via", "From": "from", "To": "to", "Call-ID": "call", "CSeq": "cseq"}
+    keep = "".join(
+        f'<ereg regexp=".*" search_in="hdr" header="{name}:" check_it="true" assign_to="{variable}"/>\n' for name, variable in kept.items()
+    )
+    asked = f'<recv request="INVITE" timeout="{{}}"><action>\n{keep}</action></recv>\n'
+    head = "".join(f"      {name}:[${variable}]\n" for name, variable in kept.items())
+    contact = "      Contact: <sip:sipp@[local_ip]:[local_port];transport=[transport]>\n"
+    answer = lambda status, more="", body="      Content-Length: 0\n\n": f"<send><![CDATA[\n\n      SIP/2.0 {status}\n{head}{more}{body}]]></send>\n"
+    meets = asked.format(60_000) + send("INVITE", 2, "", OFFER, again=False) + recv(491, optional=(100,))
+    meets += send("ACK", 2, again=False, same=True) + answer("491 Request Pending") + '<recv request="ACK"/>\n'
+    # It did not begin the call, so it waits two seconds at most (RFC 3261, 14.1).
+    again = asked.format(3_000) + answer("200 OK", contact, OFFER) + '<recv request="ACK"/>\n'
+    mine = send("INVITE", 3, "", OFFER) + recv(200, optional=(100,)) + send("ACK", 3, again=False)
+    play(stage, server, invite(), recv(200, optional=PROVISIONAL), ACK, meets, again, mine, bye(4), seconds=70)
+    server.record()
+    well_afterwards(server, 1)
 
 
 ALL = checks_of(globals())
