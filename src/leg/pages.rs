@@ -212,7 +212,8 @@ mod tests {
     use crate::seat::queue::Rules;
     use crate::seat::{Profile, Urgency, Way};
 
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const LONG: Duration = Duration::from_secs(20);
+    const SHORT: Duration = Duration::from_millis(20);
 
     fn pages() -> Pages {
         let seat = |id: &str| Profile { id: id.into(), way: Way::Browser, ..Profile::default() };
@@ -224,7 +225,7 @@ mod tests {
     }
 
     /// How a call to 2001 ends that nobody takes.
-    async fn ring(pages: &Pages) -> HandoffOutcome {
+    async fn ring(pages: &Pages, patience: Duration) -> HandoffOutcome {
         let about = About {
             reason: Reason::Requested,
             urgency: Urgency::Upset,
@@ -232,7 +233,7 @@ mod tests {
             language: "zh".into(),
             topic: String::new(),
         };
-        match pages.ring("2001", "a-call", &about, None, PATIENCE).await {
+        match pages.ring("2001", "a-call", &about, None, patience).await {
             Ok(_) => panic!("somebody has taken it"),
             Err(outcome) => outcome,
         }
@@ -250,14 +251,14 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_seat_is_there_as_long_as_its_page_is_open() {
         let pages = pages();
         assert!(!is_there(&pages, "2001"));
-        assert_eq!(ring(&pages).await, HandoffOutcome::Unreachable);
+        assert_eq!(ring(&pages, LONG).await, HandoffOutcome::Unreachable);
         let page = pages.enter("2001");
         assert!(is_there(&pages, "2001") && !is_there(&pages, "2002"));
-        let (outcome, ()) = tokio::join!(ring(&pages), async {
+        let (outcome, ()) = tokio::join!(ring(&pages, LONG), async {
             tokio::task::yield_now().await;
             drop(page);
         });
@@ -265,12 +266,12 @@ mod tests {
         assert!(!is_there(&pages, "2001"));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_ring_is_declined_once_and_only_by_its_page() {
         let pages = pages();
         let mut page = pages.enter("2001");
         let other = pages.enter("2002");
-        let (outcome, ringing) = tokio::join!(ring(&pages), async {
+        let (outcome, ringing) = tokio::join!(ring(&pages, LONG), async {
             let (name, ringing) = rings(&mut page).await;
             assert!(pages.answer(&other.id, &ringing).is_none());
             assert!(pages.answer(&name, "another").is_none());
@@ -283,28 +284,27 @@ mod tests {
         assert_eq!(page.next().await, Some(Told::Quiet { ring: ringing }));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_ring_ends_when_nobody_answers_or_nobody_calls_any_more() {
         let pages = pages();
         let mut page = pages.enter("2001");
-        assert_eq!(ring(&pages).await, HandoffOutcome::NoAnswer);
+        assert_eq!(ring(&pages, SHORT).await, HandoffOutcome::NoAnswer);
         let (_, first) = rings(&mut page).await;
         assert_eq!(page.next().await, Some(Told::Quiet { ring: first }));
-        let (left, (busy, second)) =
-            tokio::join!(tokio::time::timeout(Duration::from_secs(1), ring(&pages)), async {
-                (ring(&pages).await, rings(&mut page).await.1)
-            });
+        let (left, (busy, second)) = tokio::join!(tokio::time::timeout(SHORT, ring(&pages, LONG)), async {
+            (ring(&pages, LONG).await, rings(&mut page).await.1)
+        });
         assert!(left.is_err(), "the caller has left");
         assert_eq!(busy, HandoffOutcome::Busy, "it rings for one caller at a time");
         assert_eq!(page.next().await, Some(Told::Quiet { ring: second.clone() }));
         assert!(pages.answer(&page.id, &second).is_none());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn the_newest_page_is_the_one() {
         let pages = pages();
         let mut first = pages.enter("2001");
-        let (outcome, mut second) = tokio::join!(ring(&pages), async {
+        let (outcome, mut second) = tokio::join!(ring(&pages, LONG), async {
             rings(&mut first).await;
             pages.enter("2001")
         });
@@ -313,7 +313,7 @@ mod tests {
         assert_eq!(first.next().await, None);
         drop(first);
         assert!(is_there(&pages, "2001"), "by the other page");
-        assert_eq!(ring(&pages).await, HandoffOutcome::NoAnswer);
+        assert_eq!(ring(&pages, SHORT).await, HandoffOutcome::NoAnswer);
         rings(&mut second).await;
     }
 }

@@ -28,7 +28,7 @@ pub struct Seat {
 enum State {
     Dialling(JoinSet<(String, Result<SeatLeg, Failure>)>),
     Up {
-        leg: Box<SeatLeg>,
+        leg: SeatLeg,
         /// Since it answered or was taken off hold.
         since: Time,
         held: bool,
@@ -42,9 +42,9 @@ pub type Failure = (HandoffOutcome, Option<u16>);
 /// What a seat answered with.
 pub enum SeatLeg {
     /// A telephone.
-    Telephone(SipLeg),
+    Telephone(Box<SipLeg>),
     /// A page of ours.
-    Browser(RtcLeg),
+    Browser(Box<RtcLeg>),
 }
 
 impl Seat {
@@ -64,11 +64,14 @@ impl Seat {
                     (Way::Browser, Some(pages)) => {
                         let key = line.screens.as_ref().map(|screens| screens.key(&call));
                         let answered = pages.ring(&target.seat, &call, &about, key, line.ring_timeout).await;
-                        let leg = |(peer, asks): (Box<_>, _)| RtcLeg::new(*peer, asks, line.clock);
+                        let leg = |(peer, asks): (Box<_>, _)| Box::new(RtcLeg::new(*peer, asks, line.clock));
                         answered.map(leg).map(SeatLeg::Browser).map_err(|outcome| (outcome, None))
                     }
                     (Way::Browser, None) => Err((HandoffOutcome::Unreachable, None)),
-                    _ => line.dial(&target.uri, about.caller, headers).await.map(SeatLeg::Telephone),
+                    _ => {
+                        let answered = line.dial(&target.uri, about.caller, headers).await;
+                        answered.map(|leg| SeatLeg::Telephone(Box::new(leg)))
+                    }
                 };
                 (target.seat, outcome)
             });
@@ -83,7 +86,7 @@ impl Seat {
             State::Dialling(dialling) => match dialling.join_next().await {
                 Some(Ok((seat, Ok(leg)))) => {
                     // The outgoing calls of the others are cancelled as their futures are dropped.
-                    self.state = State::Up { leg: Box::new(leg), since: clock.now(), held: false };
+                    self.state = State::Up { leg, since: clock.now(), held: false };
                     Input::Seat { attempt, news: SeatNews::Answered { seat } }
                 }
                 Some(Ok((seat, Err((outcome, code))))) => {
