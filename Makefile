@@ -47,7 +47,7 @@ bench: ## The benchmarks; results are explained in benches/RESULTS.md
 	$(CARGO) bench --workspace --locked
 	@echo "turn latency on the wire: benches/turn_latency/run; many calls at once: benches/turn_latency/load.py --help"
 
-lint: ## Formatting, clippy, and licences if cargo-deny is there
+lint: setup-test ## Formatting, clippy, and licences if cargo-deny is there
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(BUILD) --all-targets -- -D warnings
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --locked check bans licenses sources; \

@@ -49,8 +49,8 @@ type Shared = Arc<Mutex<VecDeque<i16>>>;
 /// More than this waiting means that the clocks drift apart: the oldest is dropped.
 const MOST_WAITING: usize = RATE as usize / 5;
 
-/// A speaker is heard by its microphone for so long after it has fallen silent.
-const RINGS_ON: Duration = Duration::from_millis(250);
+/// A speaker is heard by its microphone for so long after what waits for it was played: what the sound card holds, and the room.
+const RINGS_ON: Duration = Duration::from_millis(400);
 /// A frame that is no louder than this is silence to the ear: -50 dBFS.
 const QUIET: f32 = 0.003;
 
@@ -153,10 +153,11 @@ impl Leg for Desk {
     fn push(&mut self, now: Time, frame: &Frame) {
         let loud = level(frame);
         self.levels.speaker.store(loud.to_bits(), Ordering::Relaxed);
-        if loud > QUIET {
-            self.rings_until = now + RINGS_ON;
-        }
         append(&self.to_play, &frame.0);
+        if loud > QUIET {
+            let waiting = self.to_play.lock().unwrap_or_else(PoisonError::into_inner).len();
+            self.rings_until = now + Duration::from_secs_f64(waiting as f64 / f64::from(RATE)) + RINGS_ON;
+        }
     }
 
     async fn event(&mut self) -> LegEvent {
@@ -277,8 +278,12 @@ mod tests {
             let (heard, level) = hear(20, voice);
             assert_eq!(heard == Frame::SILENCE, half_duplex);
             assert!((level - 3_000.0 / 32_768.0).abs() < 1e-4, "the meter shows it all the same: {level}");
-            assert_eq!(hear(200, Frame::SILENCE).0 == Frame::SILENCE, half_duplex, "the room still rings");
-            assert_eq!(hear(300, Frame::SILENCE).0, voice);
+            assert_eq!(
+                hear(430, Frame::SILENCE).0 == Frame::SILENCE,
+                half_duplex,
+                "20 ms waited, and the room rings"
+            );
+            assert_eq!(hear(450, Frame::SILENCE).0, voice);
         }
     }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use nightline_rtc::Peer;
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::webrtc::Ask;
@@ -15,13 +17,18 @@ use crate::record::name_of;
 use crate::seat::About;
 use crate::seat::floor::Floor;
 
+/// A seat whose page was closed is still there for so long: it may have been loaded anew, or the network been changed.
+const GRACE: Duration = Duration::from_secs(8);
+
 /// The open pages. Cheap to clone.
 #[derive(Clone)]
 pub struct Pages {
     /// By seats: who opens a second page closes the first.
     open: Arc<Mutex<HashMap<String, Open>>>,
+    opened: Arc<Notify>,
     /// Is told who is there.
     floor: Floor,
+    grace: Duration,
 }
 
 struct Open {
@@ -81,6 +88,8 @@ pub enum Answer {
     Taken(Box<Peer>, mpsc::Receiver<Ask>),
     /// The seat declines.
     Declined,
+    /// Its browser could not be reached.
+    Failed,
 }
 
 /// An open page. Dropping it closes it.
@@ -101,7 +110,7 @@ struct Ring<'a> {
 impl Pages {
     /// None is open yet. `floor` is told which seats are there.
     pub fn new(floor: Floor) -> Self {
-        Self { open: Arc::default(), floor }
+        Self { open: Arc::default(), opened: Arc::default(), floor, grace: GRACE }
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<String, Open>> {
@@ -119,6 +128,8 @@ impl Pages {
             let _ = before.told.send(Told::Replaced);
         }
         self.floor.set_reachable(seat, true);
+        drop(open);
+        self.opened.notify_waiters();
         Page { seat: seat.to_owned(), id, told: page, pages: self.clone() }
     }
 
@@ -132,41 +143,52 @@ impl Pages {
         key: Option<String>,
         patience: Duration,
     ) -> Result<(Box<Peer>, mpsc::Receiver<Ask>), HandoffOutcome> {
-        let id = Uuid::new_v4().simple().to_string();
-        let told = Told::Ring {
-            ring: id.clone(),
+        let told = |id: &str| Told::Ring {
+            ring: id.to_owned(),
             call: call.to_owned(),
             reason: about.reason.name(),
             urgency: name_of(&about.urgency),
             caller: about.caller.clone(),
             language: about.language.clone(),
             topic: about.topic.clone(),
-            key,
+            key: key.clone(),
         };
-        let (_ring, answer) = self.begin(seat, id, told)?;
-        match tokio::time::timeout(patience, answer).await {
-            Ok(Ok(Answer::Taken(peer, asks))) => Ok((peer, asks)),
-            Ok(Ok(Answer::Declined)) => Err(HandoffOutcome::Declined),
-            Ok(Err(_)) => Err(HandoffOutcome::Unreachable),
-            Err(_) => Err(HandoffOutcome::NoAnswer),
+        let end = Instant::now() + patience;
+        loop {
+            let mut opened = std::pin::pin!(self.opened.notified());
+            opened.as_mut().enable();
+            if let Some((ring, answer)) = self.begin(seat, told) {
+                match timeout_at(end, answer).await {
+                    Ok(Ok(Answer::Taken(peer, asks))) => return Ok((peer, asks)),
+                    Ok(Ok(Answer::Declined)) => return Err(HandoffOutcome::Declined),
+                    Ok(Ok(Answer::Failed)) => return Err(HandoffOutcome::Unreachable),
+                    Err(_) => return Err(HandoffOutcome::NoAnswer),
+                    // The page was closed: the next one of the seat rings on.
+                    Ok(Err(_)) => drop(ring),
+                }
+            } else if timeout_at(end.min(Instant::now() + self.grace), opened).await.is_err() {
+                return Err(HandoffOutcome::Unreachable);
+            }
         }
     }
 
+    /// Rings in the page of `seat`, if one is open. The queue knows who may have the seat: who rang there before has left, even if it was
+    /// not told so yet.
     fn begin<'a>(
         &'a self,
         seat: &'a str,
-        id: String,
-        told: Told,
-    ) -> Result<(Ring<'a>, oneshot::Receiver<Answer>), HandoffOutcome> {
-        let mut open = self.open();
-        let page = open.get_mut(seat).ok_or(HandoffOutcome::Unreachable)?;
-        if page.ring.is_some() {
-            return Err(HandoffOutcome::Busy);
-        }
-        page.told.send(told).map_err(|_| HandoffOutcome::Unreachable)?;
+        told: impl Fn(&str) -> Told,
+    ) -> Option<(Ring<'a>, oneshot::Receiver<Answer>)> {
+        let id = Uuid::new_v4().simple().to_string();
         let (sender, answer) = oneshot::channel();
-        page.ring = Some(Ringing { id: id.clone(), answer: Some(sender) });
-        Ok((Ring { pages: self, seat, id }, answer))
+        let mut open = self.open();
+        let page = open.get_mut(seat)?;
+        if let Some(before) = page.ring.replace(Ringing { id: id.clone(), answer: Some(sender) }) {
+            let _ = page.told.send(Told::Quiet { ring: before.id });
+        }
+        // A page that is gone has been taken out, or will be.
+        let _ = page.told.send(told(&id));
+        Some((Ring { pages: self, seat, id }, answer))
     }
 
     /// By which `ring` on `page` is answered; once.
@@ -184,12 +206,33 @@ impl Page {
     }
 }
 
+impl Pages {
+    /// The seat is gone, unless it has a page.
+    fn leave(&self, seat: &str) {
+        let open = self.open();
+        if !open.contains_key(seat) {
+            self.floor.set_reachable(seat, false);
+        }
+    }
+}
+
 impl Drop for Page {
     fn drop(&mut self) {
         let mut open = self.pages.open();
-        if open.get(&self.seat).is_some_and(|open| open.id == self.id) {
-            open.remove(&self.seat);
-            self.pages.floor.set_reachable(&self.seat, false);
+        if open.get(&self.seat).is_none_or(|open| open.id != self.id) {
+            return;
+        }
+        open.remove(&self.seat);
+        drop(open);
+        let (pages, seat) = (self.pages.clone(), std::mem::take(&mut self.seat));
+        match Handle::try_current() {
+            Ok(runtime) => {
+                runtime.spawn(async move {
+                    tokio::time::sleep(pages.grace).await;
+                    pages.leave(&seat);
+                });
+            }
+            Err(_) => pages.leave(&seat),
         }
     }
 }
@@ -217,7 +260,8 @@ mod tests {
 
     fn pages() -> Pages {
         let seat = |id: &str| Profile { id: id.into(), way: Way::Browser, ..Profile::default() };
-        Pages::new(Floor::new(vec![seat("2001"), seat("2002")], Rules::default()))
+        let floor = Floor::new(vec![seat("2001"), seat("2002")], Rules::default());
+        Pages { grace: SHORT, ..Pages::new(floor) }
     }
 
     fn is_there(pages: &Pages, id: &str) -> bool {
@@ -252,7 +296,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_seat_is_there_as_long_as_its_page_is_open() {
+    async fn a_seat_is_there_as_long_as_its_page_is_open_and_a_moment_longer() {
         let pages = pages();
         assert!(!is_there(&pages, "2001"));
         assert_eq!(ring(&pages, LONG).await, HandoffOutcome::Unreachable);
@@ -261,9 +305,28 @@ mod tests {
         let (outcome, ()) = tokio::join!(ring(&pages, LONG), async {
             tokio::task::yield_now().await;
             drop(page);
+            assert!(is_there(&pages, "2001"), "it may come back");
         });
         assert_eq!(outcome, HandoffOutcome::Unreachable);
+        tokio::time::sleep(SHORT).await;
         assert!(!is_there(&pages, "2001"));
+    }
+
+    #[tokio::test]
+    async fn a_page_that_is_loaded_anew_rings_on() {
+        let pages = Pages { grace: LONG, ..pages() };
+        let mut page = pages.enter("2001");
+        let (outcome, ()) = tokio::join!(ring(&pages, LONG), async {
+            let (_, first) = rings(&mut page).await;
+            drop(page);
+            tokio::task::yield_now().await;
+            let mut again = pages.enter("2001");
+            let (name, second) = rings(&mut again).await;
+            assert_ne!(first, second);
+            assert!(pages.answer(&name, &second).expect("it rings").send(Answer::Declined).is_ok());
+        });
+        assert_eq!(outcome, HandoffOutcome::Declined);
+        assert!(is_there(&pages, "2001"), "until the grace is over");
     }
 
     #[tokio::test]
@@ -285,33 +348,43 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_ring_ends_when_nobody_answers_or_nobody_calls_any_more() {
+    async fn a_ring_ends_when_nobody_answers_or_the_caller_leaves() {
         let pages = pages();
         let mut page = pages.enter("2001");
         assert_eq!(ring(&pages, SHORT).await, HandoffOutcome::NoAnswer);
-        let (_, first) = rings(&mut page).await;
+        let (name, first) = rings(&mut page).await;
         assert_eq!(page.next().await, Some(Told::Quiet { ring: first }));
-        let (left, (busy, second)) = tokio::join!(tokio::time::timeout(SHORT, ring(&pages, LONG)), async {
-            (ring(&pages, LONG).await, rings(&mut page).await.1)
-        });
+        let left = tokio::time::timeout(SHORT, ring(&pages, LONG)).await;
         assert!(left.is_err(), "the caller has left");
-        assert_eq!(busy, HandoffOutcome::Busy, "it rings for one caller at a time");
+        let (_, second) = rings(&mut page).await;
         assert_eq!(page.next().await, Some(Told::Quiet { ring: second.clone() }));
-        assert!(pages.answer(&page.id, &second).is_none());
+        assert!(pages.answer(&name, &second).is_none());
+    }
+
+    #[tokio::test]
+    async fn who_was_offered_the_seat_last_rings_there() {
+        let pages = pages();
+        let mut page = pages.enter("2001");
+        let (_, second, third) =
+            tokio::join!(tokio::time::timeout(SHORT, ring(&pages, LONG)), ring(&pages, LONG), async {
+                let (_, first) = rings(&mut page).await;
+                assert_eq!(page.next().await, Some(Told::Quiet { ring: first }));
+                let (name, second) = rings(&mut page).await;
+                pages.answer(&name, &second).expect("it rings").send(Answer::Declined).is_ok()
+            });
+        assert_eq!((second, third), (HandoffOutcome::Declined, true));
     }
 
     #[tokio::test]
     async fn the_newest_page_is_the_one() {
         let pages = pages();
         let mut first = pages.enter("2001");
-        let (outcome, mut second) = tokio::join!(ring(&pages, LONG), async {
-            rings(&mut first).await;
-            pages.enter("2001")
-        });
-        assert_eq!(outcome, HandoffOutcome::Unreachable, "the page that rang is gone");
+        let mut second = pages.enter("2001");
+        assert!(matches!(first.next().await, Some(Told::Open { .. })));
         assert_eq!(first.next().await, Some(Told::Replaced));
         assert_eq!(first.next().await, None);
         drop(first);
+        tokio::time::sleep(2 * SHORT).await;
         assert!(is_there(&pages, "2001"), "by the other page");
         assert_eq!(ring(&pages, SHORT).await, HandoffOutcome::NoAnswer);
         rings(&mut second).await;

@@ -240,9 +240,15 @@ impl Queue {
 
     /// A seat has registered, or has not any more. A seat that talks goes on.
     pub fn set_reachable(&mut self, seat: &str, reachable: bool) {
-        if let Some(seat) = self.seats.iter_mut().find(|s| s.profile.id == seat) {
-            seat.reachable = reachable;
+        let Some(seat) = self.seats.iter_mut().find(|s| s.profile.id == seat) else { return };
+        if reachable && !seat.reachable {
+            // It comes anew: what it missed before is forgotten.
+            seat.missed = 0;
+            if seat.state == State::Resting {
+                seat.until = Time::ZERO;
+            }
         }
+        seat.reachable = reachable;
     }
 
     /// When somebody will be there, in words for the ear; told to callers out of hours.

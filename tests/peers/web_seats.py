@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import socket
 import threading
 
 import audio
@@ -28,9 +29,10 @@ class Page:
         self.port, self.told = port, []
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         self._connection.request("GET", f"/media/seats{seat}", headers={"Authorization": f"Bearer {pass_}"})
+        # The answer takes the socket along.
+        self._socket = self._connection.sock
         answer = self._connection.getresponse()
         self.status = answer.status
-        self.socket = self._connection.sock
         if self.status == 200:
             threading.Thread(target=self._follow, args=[answer], daemon=True).start()
             self.name = self.waits_for("open")["page"]
@@ -49,8 +51,8 @@ class Page:
         return request(self.port, method, f"/media/seats/{self.name}/{ring}", body)
 
     def stop(self):
-        with contextlib.suppress(OSError, AttributeError):
-            self.socket.shutdown(2)
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._connection.close()
 
 
@@ -86,14 +88,14 @@ def a_seat_answers_in_its_page_in_chromium(stage):
     assert "13812345678" in page.text("about"), page.text("about")
     page.click("answer")
     net.wait_for("the page to be connected", lambda: page.state() == "up", 10)
-    assert page.hears() > 0.02, "the summary is not heard"
-    transcript = "document.getElementById('screen').contentDocument.body.textContent"
+    net.wait_for("the summary to be heard", lambda: page.hears(1.0) > 0.02, 15)
+    transcript = "document.getElementById('screen').contentDocument?.body?.textContent ?? ''"
     net.wait_for("the page to show what the caller asked", lambda: "首保" in page.evaluate(transcript), 15)
     page.click("join")
     before = hears.now()
     hears.wait_for_voice(30, since=before, amount=2.0)
-    phone.say(audio.utterance("own-words", 0) * 2)
-    assert page.hears(6.0) > 0.02, "the caller is not heard"
+    phone.say(audio.utterance("own-words", 0) * 3)
+    net.wait_for("the caller to be heard", lambda: page.hears(1.0) > 0.02, 15)
     page.screenshot(stage.folder / "page.png")
     phone.do("hangup")
     net.wait_for("the page to wait again", lambda: page.state() == "ready", 10)
@@ -119,14 +121,11 @@ def a_page_that_declines_does_not_answer_or_closes_gives_way_to_the_next_seat(st
         lambda ring: None,
     ]
 
-    def act(page, act):
-        ring = page.waits_for("ring", 60)
+    for page, act in zip(pages, acts):
+        ring = page.waits_for("ring")
         assert ring["caller"] == "13812345678" and ring["reason"] == "key_zero", ring
         assert ring["key"] and ring["language"] == "zh", ring
         act(ring["ring"])
-
-    for page, does in zip(pages, acts):
-        threading.Thread(target=act, args=(page, does), daemon=True).start()
     hears_summary(seat, 60)
     assert sleeps.waits_for("quiet")["ring"] == sleeps.waits_for("ring")["ring"]
     assert sleeps.answer(sleeps.waits_for("ring")["ring"], "POST", OFFER)[0] == 404, "it is too late"
@@ -134,7 +133,9 @@ def a_page_that_declines_does_not_answer_or_closes_gives_way_to_the_next_seat(st
     phone.do("hangup")
     record = server.record()
     outcomes = {failed["seat"]: failed["outcome"] for failed in record["handoff"].get("failed", [])}
-    assert outcomes == {"2001": "declined", "2002": "unreachable", "2003": "unreachable", "2004": "no_answer"}, failures(record)
+    # A page that is closed may come back, so it rings on elsewhere as long as a page rings.
+    assert outcomes.pop("2003") in ("unreachable", "no_answer"), failures(record)
+    assert outcomes == {"2001": "declined", "2002": "unreachable", "2004": "no_answer"}, failures(record)
 
 
 def a_page_is_only_for_its_seat_and_the_newest_is_the_one(stage):

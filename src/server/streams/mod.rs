@@ -272,6 +272,8 @@ async fn request_of_its_own(ConnectInfo(peer): ConnectInfo<Peer>, request: Reque
     let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
         peer.is_stream();
+        // A proxy that collects what it passes on would keep it for later.
+        response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     }
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
@@ -279,7 +281,7 @@ async fn request_of_its_own(ConnectInfo(peer): ConnectInfo<Peer>, request: Reque
 
 /// Where a platform wants to speak: the protocol, and the token if it can bring it no other way.
 #[derive(Deserialize)]
-struct Way {
+struct Asked {
     protocol: String,
     token: Option<String>,
 }
@@ -288,7 +290,7 @@ struct Way {
 async fn open(
     State(door): State<Door>,
     ConnectInfo(peer): ConnectInfo<Peer>,
-    Path(Way { protocol, token }): Path<Way>,
+    Path(Asked { protocol, token }): Path<Asked>,
     Query(mut query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,

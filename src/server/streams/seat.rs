@@ -78,12 +78,27 @@ async fn answer(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let answers = door.host.pages.answer(&page, &ring).ok_or(Refusal::Over)?;
-    let (met, response) = door.meet(address(&peer, &headers), &headers, &body).await?;
+    let mut answers = door.host.pages.answer(&page, &ring).ok_or(Refusal::Over)?;
+    let (met, response) = match door.meet(address(&peer, &headers), &headers, &body).await {
+        Ok(met) => met,
+        Err(refusal) => {
+            let _ = answers.send(Answer::Failed);
+            return Err(refusal);
+        }
+    };
     tokio::spawn(async move {
-        let met = match met.connected().await {
+        let connected = tokio::select! {
+            connected = met.connected() => connected,
+            // Nobody waits for it any more.
+            () = answers.closed() => return,
+        };
+        let met = match connected {
             Ok(met) => met,
-            Err(why) => return tracing::warn!(why, "a seat answered, but its browser was not reached"),
+            Err(why) => {
+                tracing::warn!(why, "a seat answered, but its browser was not reached");
+                let _ = answers.send(Answer::Failed);
+                return;
+            }
         };
         // The caller may be gone, or another seat was faster: then the browser is left.
         if answers.send(Answer::Taken(Box::new(met.browser), met.asked)).is_ok() {

@@ -3,7 +3,7 @@ import { Line, Speech, keypad } from "./line.js";
 
 const TEXTS = {
   zh: {
-    title: "网页电话", call: "呼叫", hangup: "挂断", mute: "静音", unmute: "取消静音", keypad: "键盘", other: "English",
+    title: "网页电话", call: "呼叫", hangup: "挂断", mute: "静音", unmute: "取消静音", keypad: "键盘", other: "English", level: "麦克风音量",
     idle: "点击“呼叫”，允许使用麦克风后即可通话。", microphone: "请允许使用麦克风……", calling: "正在接通……", up: "通话中",
     over: "通话已结束。", weak: "网络不稳定……", gone: "通话已结束。",
     noMicrophone: "无法使用麦克风：请在浏览器中允许，并确认页面是 https 或 localhost。",
@@ -12,7 +12,7 @@ const TEXTS = {
     ended: "转接结束。",
   },
   en: {
-    title: "Web telephone", call: "Call", hangup: "Hang up", mute: "Mute", unmute: "Unmute", keypad: "Keypad", other: "中文",
+    title: "Web telephone", call: "Call", hangup: "Hang up", mute: "Mute", unmute: "Unmute", keypad: "Keypad", other: "中文", level: "Microphone level",
     idle: "Press “Call” and allow the microphone.", microphone: "Please allow the microphone …", calling: "Connecting …", up: "In call",
     over: "The call is over.", weak: "The network is unsteady …", gone: "The call is over.",
     noMicrophone: "The microphone cannot be used: allow it in the browser, and open this page by https or localhost.",
@@ -81,6 +81,7 @@ function muted(is) {
 async function begin() {
   one("transcript").replaceChildren();
   const mine = new Line((name, detail) => {
+    if (line !== mine) return;
     if (["microphone", "calling", "up", "weak"].includes(name)) return show(name, detail);
     line = null;
     partial?.remove();

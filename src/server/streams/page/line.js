@@ -19,7 +19,8 @@ function measure(stream, meter) {
 }
 
 export class Line {
-  // Where the call is, once it was answered.
+  // Whether the server was asked for a call, and where that is once it was answered.
+  offered = false;
   address = null;
   #ends = [];
   #waiting = [];
@@ -36,6 +37,14 @@ export class Line {
 
   // Offers a call to `url` with `headers`; what is heard is played by `voice`, how loud one is is shown by `meter`.
   async begin(url, headers, voice, meter) {
+    try {
+      await this.#connect(url, headers, voice, meter);
+    } catch (error) {
+      this.end("failed", error.message);
+    }
+  }
+
+  async #connect(url, headers, voice, meter) {
     this.#changed("microphone");
     let microphone;
     try {
@@ -66,13 +75,10 @@ export class Line {
     const closes = () => sender.transport?.state === "closed" && this.end("over");
     await peer.setLocalDescription(await peer.createOffer());
     sender.transport?.addEventListener("statechange", closes);
-    let answer;
-    try {
-      const described = { "Content-Type": "application/sdp", ...headers };
-      answer = await fetch(url, { method: "POST", headers: described, body: peer.localDescription.sdp });
-    } catch (error) {
-      return this.end("failed", error.message);
-    }
+    if (this.#over) return this.#finish();
+    this.offered = true;
+    const described = { "Content-Type": "application/sdp", ...headers };
+    const answer = await fetch(url, { method: "POST", headers: described, body: peer.localDescription.sdp });
     if (answer.status === 401 || answer.status === 429) return this.end("noToken");
     if (answer.status === 404) return this.end("gone");
     if (answer.status === 503) return this.end("busy");
@@ -80,11 +86,7 @@ export class Line {
     this.address = answer.headers.get("Location").replace(/^\//, "");
     this.#ends.push(() => fetch(this.address, { method: "DELETE", keepalive: true }).catch(() => {}));
     if (this.#over) return this.#finish();
-    try {
-      await peer.setRemoteDescription({ type: "answer", sdp: await answer.text() });
-    } catch (error) {
-      return this.end("failed", error.message);
-    }
+    await peer.setRemoteDescription({ type: "answer", sdp: await answer.text() });
     if (this.#over) return this.#finish();
     this.#waiting.splice(0).forEach((candidate) => this.#trickle(candidate));
     this.#ends.push(measure(microphone, meter));
@@ -138,6 +140,7 @@ export class Line {
 export class Speech {
   language;
   #texts;
+  #button;
   #spoken;
 
   constructor(texts, wanted, button, spoken) {
@@ -148,7 +151,7 @@ export class Speech {
       this.language = this.language === "zh" ? "en" : "zh";
       this.speak();
     };
-    this.button = button;
+    this.#button = button;
   }
 
   text(name) {
@@ -158,8 +161,9 @@ export class Speech {
   speak() {
     document.documentElement.lang = this.language;
     for (const element of document.querySelectorAll("[data-text]")) element.textContent = this.text(element.dataset.text);
-    this.button.textContent = this.text("other");
-    this.button.lang = this.language === "zh" ? "en" : "zh";
+    for (const element of document.querySelectorAll("[data-label]")) element.setAttribute("aria-label", this.text(element.dataset.label));
+    this.#button.textContent = this.text("other");
+    this.#button.lang = this.language === "zh" ? "en" : "zh";
     this.#spoken();
   }
 }
