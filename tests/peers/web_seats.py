@@ -72,7 +72,7 @@ def a_seat_answers_in_its_page_in_chromium(stage):
     server, phone = server_with_pages(stage, "2001"), stage.baresip(user="13812345678")
     pause = lambda seconds: bytes(2 * int(audio.RATE * seconds))
     # Its microphone is opened when it answers: silent while it is told what it is about, then it talks.
-    words = [pause(25)] + [audio.utterance("own-words", 1), pause(3)] * 6
+    words = [pause(15)] + [audio.utterance("own-words", 1), pause(3)] * 8
     page = stage.keep(
         rtc_phone.Chromium(stage.folder / "page", server.websockets, pass_for(server, "2001"), b"".join(words), page="seat", size="1000,1000")
     )

@@ -1,7 +1,8 @@
 // The page of a call. What callers say and what tools answer only ever become text nodes: nothing here makes markup of it.
 "use strict";
 
-const zh = navigator.languages?.length ? navigator.languages[0].startsWith("zh") : true;
+const asked = new URLSearchParams(location.search).get("lang") ?? navigator.languages?.[0] ?? "zh";
+const zh = asked.startsWith("zh");
 
 const WORDS = {
   zh: {

@@ -70,8 +70,10 @@ function show(name, detail = "") {
     one("topic").textContent = about.topic || "–";
     one("spoken").textContent = speech.text(about.language);
   }
-  // Who works by keys goes on with what comes next.
-  if (before?.hidden || ringing) ["answer", "join", "hangup", "off", "on"].map(one).find((button) => !button.hidden)?.focus();
+  // Who works by keys goes on with what comes next, but hangs up by choice alone.
+  if (before?.hidden || ringing || (up && document.activeElement === document.body)) {
+    ["answer", "join", "off", "on"].map(one).find((button) => !button.hidden)?.focus();
+  }
 }
 
 // Rings by ear; browsers allow it since the seat has pressed a button.
@@ -222,7 +224,7 @@ function answer() {
   quiet();
   line = mine;
   if (mine.ring.key) {
-    one("screen").src = `screen/${encodeURIComponent(mine.ring.call)}?key=${mine.ring.key}`;
+    one("screen").src = `screen/${encodeURIComponent(mine.ring.call)}?key=${mine.ring.key}&lang=${speech.language}`;
     one("screen").hidden = false;
   }
   mine.begin(address, {}, one("voice"), one("level"));
