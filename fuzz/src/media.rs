@@ -17,19 +17,15 @@ const DATAGRAM: usize = 1600;
 
 fn accepts(codec: u8) -> Accepts {
     let codec = Codec::ALL[usize::from(codec) % Codec::ALL.len()];
-    Accepts {
-        codec,
-        payload_type: codec.payload_type(),
-        dtmf_payload_type: Some(101),
-        cn_payload_type: None,
-    }
+    Accepts { codec, payload_type: codec.payload_type(), dtmf_payload_type: Some(101), cn_payload_type: None }
 }
 
 /// A well-formed header with what the input wants of it.
 fn rtp(input: &mut Reader<'_>, payload_type: u8, at: &mut (u16, u32), step: u32, ssrc: u8) -> Vec<u8> {
     let change = input.byte();
     at.0 = at.0.wrapping_add(if change & 1 == 0 { 1 } else { u16::from(input.byte()).wrapping_sub(64) });
-    at.1 = at.1.wrapping_add(if change & 2 == 0 { step } else { u32::from(input.word()).wrapping_sub(0x4000) });
+    at.1 =
+        at.1.wrapping_add(if change & 2 == 0 { step } else { u32::from(input.word()).wrapping_sub(0x4000) });
     let marker = change << 1 & 0x80;
     let mut packet = vec![0x80 | change & 0x30, marker | payload_type & 0x7f];
     packet.extend(at.0.to_be_bytes());

@@ -123,7 +123,8 @@ impl Known {
                         (b"cseq}", &|| self.cseq.clone()),
                         (b"auth}", &|| self.authorization(octets).unwrap_or_default()),
                     ];
-                    let found = names.iter().find_map(|(name, value)| Some((rest.strip_prefix(*name)?, value)));
+                    let found =
+                        names.iter().find_map(|(name, value)| Some((rest.strip_prefix(*name)?, value)));
                     match found {
                         Some((after, value)) => {
                             rest = after;

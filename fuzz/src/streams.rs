@@ -63,7 +63,11 @@ fn audiosocket(data: &[u8]) {
             }
             call.says(&[piece as u8]);
         }
-        assert!(got.capacity() <= 2 * (3 + usize::from(u16::MAX)) + data.len(), "{} octets wait", got.capacity());
+        assert!(
+            got.capacity() <= 2 * (3 + usize::from(u16::MAX)) + data.len(),
+            "{} octets wait",
+            got.capacity()
+        );
     }
 }
 
@@ -101,7 +105,11 @@ impl Call {
                     self.rate = started.rate as usize;
                 }
                 Told::Audio(samples) => {
-                    assert!(samples.len() <= length.min(MOST_SAMPLES), "{} samples of {length}", samples.len());
+                    assert!(
+                        samples.len() <= length.min(MOST_SAMPLES),
+                        "{} samples of {length}",
+                        samples.len()
+                    );
                 }
                 Told::Key(key) => assert!("0123456789*#ABCD".contains(key), "{key:?} is no key"),
                 Told::Ended => return false,

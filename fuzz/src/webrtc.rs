@@ -71,3 +71,20 @@ fn link(data: &[u8]) {
     assert!(link.heard() <= 64);
     let _ = link.is_opened();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_nobody_disturbs_is_opened() {
+        let mut link = Link::new(origin()).expect("a link");
+        for _ in 0..200 {
+            match link.theirs() {
+                Some(datagram) => drop(link.deliver(&datagram, false)),
+                None => drop(link.pass(Duration::from_millis(20))),
+            }
+        }
+        assert!(link.is_opened(), "the search would not come further than the first datagrams");
+    }
+}

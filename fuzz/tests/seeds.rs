@@ -62,7 +62,10 @@ fn check(name: &str, changes: usize) {
         if catch_unwind(AssertUnwindSafe(|| run(target, octets))).is_err() {
             let kept = std::env::temp_dir().join(format!("nightline-fuzz-{name}-broken"));
             fs::write(&kept, octets).expect("room for what was found");
-            panic!("{name} breaks on {what}: the input is in {}, put it into fuzz/seeds/{name}", kept.display());
+            panic!(
+                "{name} breaks on {what}: the input is in {}, put it into fuzz/seeds/{name}",
+                kept.display()
+            );
         }
     };
     for (seed, octets) in &seeds {

@@ -124,7 +124,7 @@ impl Link {
         theirs.add_track(track(agreed, 9))?;
         theirs.add_local_candidate(host(false))?;
         let offered = theirs.create_offer(None)?;
-        theirs.set_local_description(offered)?;
+        theirs.set_local_description(now, offered)?;
         let text = theirs.local_description().unwrap_or_default().sdp;
 
         let offer = Offer::parse(&text)?;
@@ -137,12 +137,12 @@ impl Link {
             .build(now)?;
         ours.add_track(track(offer.agreed, 7))?;
         ours.add_local_candidate(host(true))?;
-        ours.set_remote_description(RTCSessionDescription::offer(offer.to_engine())?)?;
+        ours.set_remote_description(now, RTCSessionDescription::offer(offer.to_engine())?)?;
         let answered = ours.create_answer(None)?;
-        ours.set_local_description(answered)?;
+        ours.set_local_description(now, answered)?;
         let engine = ours.local_description().unwrap_or_default().sdp;
         let answer = Answer { engine: &engine, addresses: &[address(true)], ssrc: 7 }.write(&offer);
-        theirs.set_remote_description(RTCSessionDescription::answer(answer)?)?;
+        theirs.set_remote_description(now, RTCSessionDescription::answer(answer)?)?;
         Ok(Self { ours, theirs, inbox, now })
     }
 

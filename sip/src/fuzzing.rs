@@ -50,11 +50,8 @@ pub struct Door {
 impl Door {
     /// `srtp` 0 to 2: off, optional, required. `now`: any moment.
     pub fn new(now: Instant, srtp: u8) -> Option<Self> {
-        let account = Account {
-            user: USER.to_owned(),
-            realm: None,
-            secret: Secret::Password(PASSWORD.to_owned()),
-        };
+        let account =
+            Account { user: USER.to_owned(), realm: None, secret: Secret::Password(PASSWORD.to_owned()) };
         let config = EndpointConfig {
             accounts: vec![account],
             credentials: vec![credentials()],
