@@ -7,7 +7,7 @@ PROFILE ?= default
 # What lint and tests build: also what a server has no use for.
 BUILD = --workspace --features desk --locked
 
-.PHONY: help demo serve test test-rust test-peers test-recipe bench lint fmt setup setup-test
+.PHONY: help demo serve test test-rust test-peers test-recipe fuzz bench lint fmt setup setup-test
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,9 @@ test-recipe: setup-test
 	test -x target/recipe/bin/python || python3 -m venv target/recipe
 	target/recipe/bin/pip install --quiet --disable-pip-version-check jieba==0.42.1 'numpy>=2.4' pypinyin==0.55.0 'scipy>=1.17'
 	target/recipe/bin/python -m unittest discover -s models/nano/tests -t models/nano
+
+fuzz: setup-test ## A minute of fuzzing for each reader that strangers can reach; fuzz/run --help has more
+	fuzz/run
 
 bench: ## The benchmarks; results are explained in benches/RESULTS.md
 	@scripts/setup demo

@@ -12,6 +12,8 @@ mod answer;
 mod candidate;
 mod clock;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod inbox;
 mod offer;
 mod peer;

@@ -255,7 +255,7 @@ fn events(agreed: Agreed) -> RTCRtpCodec {
     }
 }
 
-fn media(agreed: Agreed) -> Result<MediaEngine, Error> {
+pub(crate) fn media(agreed: Agreed) -> Result<MediaEngine, Error> {
     let mut media = MediaEngine::default();
     let audio = RTCRtpCodecParameters { rtp_codec: codec(agreed), payload_type: agreed.payload_type };
     media.register_codec(audio, RtpCodecKind::Audio)?;
@@ -266,7 +266,7 @@ fn media(agreed: Agreed) -> Result<MediaEngine, Error> {
     Ok(media)
 }
 
-fn settings(offer: &Offer<'_>) -> SettingEngine {
+pub(crate) fn settings(offer: &Offer<'_>) -> SettingEngine {
     SettingEngineBuilder::new()
         .with_answering_dtls_role(if offer.we_begin { RTCDtlsRole::Client } else { RTCDtlsRole::Server })
         .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
@@ -275,7 +275,7 @@ fn settings(offer: &Offer<'_>) -> SettingEngine {
 }
 
 /// What we send: one stream, of audio and of telephone events.
-fn track(agreed: Agreed, ssrc: u32) -> MediaStreamTrack {
+pub(crate) fn track(agreed: Agreed, ssrc: u32) -> MediaStreamTrack {
     let audio = RTCRtpEncodingParameters {
         rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(ssrc), ..Default::default() },
         codec: codec(agreed),

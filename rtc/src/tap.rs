@@ -36,7 +36,7 @@ impl Tap {
         Self { inbox, agreed, ssrc, reads: VecDeque::new(), writes: VecDeque::new() }
     }
 
-    fn take(&self, packet: &mut rtc::rtp::Packet) {
+    pub(crate) fn take(&self, packet: &mut rtc::rtp::Packet) {
         let kind = Some(packet.header.payload_type);
         // Packets of nothing but padding probe the network.
         if packet.payload.is_empty()

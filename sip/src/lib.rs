@@ -42,6 +42,8 @@ mod custom;
 mod digest;
 mod endpoint;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod message;
 mod net;
 mod registrar;

@@ -13,6 +13,8 @@ use crate::media::RATE;
 const CHORD: f32 = 3.0;
 /// Level of the whole, as a share of full scale: music under speech level.
 const LEVEL: f32 = 0.18;
+/// Rates of recordings that are taken, samples a second: what a header claims beyond them would be believed with memory.
+const RATES: std::ops::RangeInclusive<u32> = 8_000..=192_000;
 /// C major 7, A minor 7, F major 7, G 6: MIDI notes within the telephone band.
 const CHORDS: [[u8; 4]; 4] = [[60, 64, 67, 71], [57, 60, 64, 67], [53, 60, 64, 69], [55, 59, 62, 64]];
 
@@ -52,6 +54,11 @@ fn read(path: &Path) -> Result<Vec<i16>, Error> {
     let spec = reader.spec();
     if spec.bits_per_sample != 16 || spec.sample_format != hound::SampleFormat::Int || spec.channels == 0 {
         let problem = format!("it has {} bits a sample, wanted 16-bit integers", spec.bits_per_sample);
+        return Err(Error::Format { file, problem });
+    }
+    if !RATES.contains(&spec.sample_rate) {
+        let (least, most) = (RATES.start(), RATES.end());
+        let problem = format!("it has {} samples a second, wanted {least} to {most}", spec.sample_rate);
         return Err(Error::Format { file, problem });
     }
     let samples = reader.into_samples::<i16>().collect::<Result<Vec<_>, _>>().map_err(wav)?;
@@ -133,5 +140,28 @@ mod tests {
         std::fs::write(&path, "this is no WAV").unwrap();
         let error = music(Some(dir.path())).unwrap_err().to_string();
         assert!(error.contains("hold.wav") && error.contains("16-bit WAV"), "{error}");
+    }
+
+    #[test]
+    fn a_rate_that_nobody_records_with_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hold.wav");
+        let spec = hound::WavSpec {
+            channels: 1,
+            sample_rate: 8000,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut writer = hound::WavWriter::create(&path, spec).unwrap();
+        (0..100).for_each(|_| writer.write_sample(1000_i16).unwrap());
+        writer.finalize().unwrap();
+        let good = std::fs::read(&path).unwrap();
+        for sample_rate in [0, 1, 7_999, 192_001, u32::MAX] {
+            let mut octets = good.clone();
+            octets[24..28].copy_from_slice(&u32::to_le_bytes(sample_rate));
+            std::fs::write(&path, octets).unwrap();
+            let error = music(Some(dir.path())).unwrap_err().to_string();
+            assert!(error.contains("8000 to 192000"), "{sample_rate}: {error}");
+        }
     }
 }

@@ -42,7 +42,7 @@ use crate::error::Error;
 use crate::message::{self, ALLOW, Headers, Method, Reply, Request};
 use crate::registrar::{Binding, Registrar};
 use crate::sdes::SrtpPolicy;
-use crate::stack::{ClientTx, Flow, ServerTx, Stack, StackEvent, Transport, TxRef};
+use crate::stack::{ClientTx, Flow, ServerTx, SipxStack, Stack, StackEvent, Transport, TxRef};
 use crate::timers::Timers;
 
 /// A timer of a call, with its reason.
@@ -422,6 +422,25 @@ impl<S: Stack> Agent<S> {
                 _ => {}
             }
         }
+    }
+}
+
+impl Agent<SipxStack> {
+    /// What is still held after everything has ended, in words.
+    pub(crate) fn leftovers(&self) -> Option<String> {
+        let held = [
+            ("calls", self.calls.len()),
+            ("dialogs", self.dialogs.len()),
+            ("invitations", self.invites.len()),
+            ("client transactions", self.clients.len() + self.sent.len()),
+            ("registrations", self.upstreams.len()),
+            ("merges", self.merges.len() + self.merge_order.len()),
+            ("parts of the stack", usize::from(!self.stack.is_idle())),
+            ("timers", usize::from(self.timers.next().is_some())),
+        ];
+        let held: Vec<String> =
+            held.iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{n} {name}")).collect();
+        (!held.is_empty()).then(|| held.join(", "))
     }
 }
 

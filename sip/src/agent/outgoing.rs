@@ -208,7 +208,7 @@ impl<S: Stack> Agent<S> {
             let invite_cseq = message::cseq(&response.headers).map_or(0, |(number, _)| number);
             match dialling.last_rseq {
                 // A copy, or one out of order: its PRACK is on the way, or the missing one comes first.
-                Some(last) if rseq != last + 1 => {}
+                Some(last) if Some(rseq) != last.checked_add(1) => {}
                 _ => {
                     dialling.last_rseq = Some(rseq);
                     let mut prack = call.dialog.request(Method::Prack);
@@ -357,6 +357,10 @@ impl<S: Stack> Agent<S> {
             _ => {
                 let by = if unreachable { EndReason::Transport } else { EndReason::Timeout };
                 let reason = format!("no answer to a request in the call ({purpose:?})");
+                if self.calls.get(&id).is_some_and(|call| matches!(call.phase, Phase::Outgoing(_))) {
+                    // A PRACK is lost: what is there to be ended is still the INVITE.
+                    return self.give_up(now, id, 408, &reason, FailCause::Unreachable);
+                }
                 self.event(id, CallEvent::Ended { by, code: 408, reason });
                 self.bye(now, id, None);
             }

@@ -10,7 +10,7 @@ use super::{Agent, CallEvent, EndReason, GIVE_UP, SUPPORTED, TimerKind};
 use crate::message::{ALLOW, Method, Request, Response};
 use crate::sdes::Crypto;
 use crate::sdp::{self, Direction};
-use crate::stack::{ClientTx, Stack};
+use crate::stack::{ClientTx, Stack, TxRef};
 
 impl<S: Stack> Agent<S> {
     /// Puts the peer on hold, or takes it back.
@@ -282,7 +282,22 @@ impl<S: Stack> Agent<S> {
                 if let Some(call) = self.calls.remove(&id) {
                     self.dialogs.remove(&(call.dialog.call_id, call.dialog.local_tag));
                 }
+                self.abandon(now, id);
             }
+        }
+    }
+
+    /// An INVITE that was answered provisionally would wait for ever for its end (RFC 3261 §17.1.1.2).
+    fn abandon(&mut self, now: Instant, id: u64) {
+        let waits = |(call, purpose): &(u64, Purpose)| {
+            *call == id && matches!(purpose, Purpose::Invite | Purpose::ReInvite)
+        };
+        let waiting: Vec<ClientTx> =
+            self.clients.iter().filter(|(_, of)| waits(of)).map(|(tx, _)| *tx).collect();
+        for tx in waiting {
+            self.clients.remove(&tx);
+            self.sent.remove(&tx);
+            self.stack.unsendable(now, TxRef::Client(tx));
         }
     }
 

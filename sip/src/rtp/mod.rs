@@ -10,6 +10,8 @@
 mod coding;
 mod conceal;
 mod dtmf;
+#[doc(hidden)]
+pub mod fuzzing;
 mod g711;
 mod header;
 mod jitter;

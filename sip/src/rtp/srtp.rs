@@ -111,6 +111,11 @@ impl Srtp {
         self.with(now, ssrc, |context| context.decrypt_rtcp(packet))
     }
 
+    /// The SSRCs of the peer that a state is kept for.
+    pub(super) fn streams(&self) -> usize {
+        self.theirs.streams.len()
+    }
+
     /// Tries the key in use, then the one before it.
     fn with(
         &mut self,

@@ -83,7 +83,6 @@ impl SipxStack {
     }
 
     /// Whether no transaction, timer or stream is held any more.
-    #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {
         let kept = self.clients.by_id.len() + self.servers.by_id.len() + self.streams.len();
         kept == 0

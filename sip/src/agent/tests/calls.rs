@@ -212,3 +212,75 @@ fn a_fork_that_answers_second_is_hung_up() {
         world.events
     );
 }
+
+/// A call to the script; the INVITE.
+fn call_script(world: &mut World) -> String {
+    let dial = OutgoingRequest {
+        target: format!("sip:s@{}", script()),
+        contact: None,
+        from: "sip:c@192.0.2.1".to_owned(),
+        display: None,
+        headers: Vec::new(),
+        local: local(CALLER),
+        srtp: SrtpPolicy::Off,
+        ring_timeout: Duration::from_secs(600),
+        flow: flow(CALLER, script()),
+        pinned: false,
+    };
+    world.command(CALLER, Command::Dial { call: 1, dial: Box::new(dial) });
+    world.millis(20);
+    world.script.pop().expect("an INVITE")
+}
+
+/// The script's answer to a request of the caller's.
+fn reply(world: &mut World, request: &str, status: &str, extra: &str, body: &str) {
+    let copied = request.lines().take_while(|line| !line.is_empty()).filter_map(|line| {
+        match line.split(':').next().unwrap_or_default() {
+            "Via" | "From" | "Call-ID" | "CSeq" => Some(line.to_owned()),
+            "To" if line.contains("tag=") => Some(line.to_owned()),
+            "To" => Some(format!("{line};tag=one")),
+            _ => None,
+        }
+    });
+    let head: Vec<String> = [format!("SIP/2.0 {status}")].into_iter().chain(copied).collect();
+    let message = format!(
+        "{}\r\nContact: <sip:one@{}>\r\n{extra}Content-Length: {}\r\n\r\n{body}",
+        head.join("\r\n"),
+        script(),
+        body.len()
+    );
+    world.wire.push_back((world.now, script(), addr(CALLER), Bytes::from(message)));
+    world.millis(50);
+}
+
+#[test]
+fn a_callee_that_rings_and_takes_no_prack_is_given_up_and_forgotten() {
+    let mut world = plain();
+    let invite = call_script(&mut world);
+    reply(&mut world, &invite, "180 Ringing", "Require: 100rel\r\nRSeq: 4294967295\r\n", "");
+    // A number after the last one there is comes from no callee that counts.
+    reply(&mut world, &invite, "180 Ringing", "Require: 100rel\r\nRSeq: 0\r\n", "");
+    world.pass(Duration::from_secs(40));
+    let sent = |method: &str| world.script.iter().filter(|message| message.starts_with(method)).count();
+    assert!(sent("PRACK ") > 1 && sent("CANCEL ") > 1, "{:?}", world.script.last());
+    assert_eq!(sent("BYE "), 0, "what is not answered is cancelled");
+    let events = world.events_of(CALLER);
+    assert!(matches!(events[..], [CallEvent::Ringing, CallEvent::Failed { code: 408, .. }]), "{events:?}");
+    world.pass(Duration::from_secs(120));
+    assert_eq!(world.agents[CALLER].leftovers(), None);
+}
+
+#[test]
+fn a_callee_that_never_ends_a_new_offer_is_forgotten_after_the_call() {
+    let mut world = plain();
+    let invite = call_script(&mut world);
+    reply(&mut world, &invite, "200 OK", "Content-Type: application/sdp\r\n", SDP);
+    world.script.clear();
+    world.command(CALLER, Command::Hold { call: 1, on: true });
+    world.millis(20);
+    let offer = world.script.iter().find(|m| m.starts_with("INVITE ")).expect("a new offer").clone();
+    reply(&mut world, &offer, "100 Trying", "", "");
+    world.command(CALLER, Command::Hangup { call: 1, reason: None });
+    world.pass(Duration::from_secs(120));
+    assert_eq!(world.agents[CALLER].leftovers(), None);
+}
