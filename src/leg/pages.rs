@@ -8,7 +8,7 @@ use nightline_rtc::Peer;
 use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::webrtc::Ask;
@@ -153,22 +153,30 @@ impl Pages {
             topic: about.topic.clone(),
             key: key.clone(),
         };
-        let end = Instant::now() + patience;
-        loop {
-            let mut opened = std::pin::pin!(self.opened.notified());
-            opened.as_mut().enable();
-            if let Some((ring, answer)) = self.begin(seat, told) {
-                match timeout_at(end, answer).await {
-                    Ok(Ok(Answer::Taken(peer, asks))) => return Ok((peer, asks)),
-                    Ok(Ok(Answer::Declined)) => return Err(HandoffOutcome::Declined),
-                    Ok(Ok(Answer::Failed)) => return Err(HandoffOutcome::Unreachable),
-                    Err(_) => return Err(HandoffOutcome::NoAnswer),
-                    // The page was closed: the next one of the seat rings on.
-                    Ok(Err(_)) => drop(ring),
+        let mut rings = false;
+        let answered = async {
+            loop {
+                let mut opened = std::pin::pin!(self.opened.notified());
+                opened.as_mut().enable();
+                if let Some((ring, answer)) = self.begin(seat, told) {
+                    rings = true;
+                    match answer.await {
+                        Ok(Answer::Taken(peer, asks)) => return Ok((peer, asks)),
+                        Ok(Answer::Declined) => return Err(HandoffOutcome::Declined),
+                        Ok(Answer::Failed) => return Err(HandoffOutcome::Unreachable),
+                        // The page was closed: the next one of the seat rings on.
+                        Err(_) => drop(ring),
+                    }
+                    rings = false;
+                } else if timeout(self.grace, opened).await.is_err() {
+                    return Err(HandoffOutcome::Unreachable);
                 }
-            } else if timeout_at(end.min(Instant::now() + self.grace), opened).await.is_err() {
-                return Err(HandoffOutcome::Unreachable);
             }
+        };
+        match timeout(patience, answered).await {
+            Ok(answered) => answered,
+            Err(_) if rings => Err(HandoffOutcome::NoAnswer),
+            Err(_) => Err(HandoffOutcome::Unreachable),
         }
     }
 
