@@ -209,8 +209,8 @@ fn a_seat_in_a_browser_needs_the_listener_of_its_page_and_no_telephone() {
     );
     wrong(
         "[[seats.seat]]\nid = \"2002\"\n",
-        "`seats.seat.0.uri`: it is missing: write where the seat is called, a `password` by which it registers here, or \
-         `browser = true`",
+        "`seats.seat.0.uri` in nightline.toml line 1: it is missing: write where the seat is called, a `password` by which \
+         it registers here, or `browser = true`",
     );
 }
 

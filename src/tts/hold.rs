@@ -156,9 +156,11 @@ mod tests {
         (0..100).for_each(|_| writer.write_sample(1000_i16).unwrap());
         writer.finalize().unwrap();
         let good = std::fs::read(&path).unwrap();
-        for sample_rate in [0, 1, 7_999, 192_001, u32::MAX] {
+        for sample_rate in [0, 1, 7_999, 192_001, 1_000_000_000] {
             let mut octets = good.clone();
+            // The rate of samples, and that of octets.
             octets[24..28].copy_from_slice(&u32::to_le_bytes(sample_rate));
+            octets[28..32].copy_from_slice(&u32::to_le_bytes(2 * sample_rate));
             std::fs::write(&path, octets).unwrap();
             let error = music(Some(dir.path())).unwrap_err().to_string();
             assert!(error.contains("8000 to 192000"), "{sample_rate}: {error}");
