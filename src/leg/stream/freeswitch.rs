@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::pcm::Decoder;
-use super::{Dialect, Encoding, Message, Say, Started, Told, Wrong, object, variables};
+use super::{Dialect, Encoding, Message, Say, Started, Told, Wrong, cut, object, variables};
 
 /// The translator.
 pub struct Freeswitch {
@@ -30,9 +30,9 @@ impl Freeswitch {
         variables.extend(self.query.clone());
         let named = |name: &str| variables.get(name).cloned().unwrap_or_default();
         let rate = match variables.get("rate") {
-            Some(rate) => {
-                super::known_rate(rate.parse().map_err(|_| Wrong(format!("`rate={rate}` is no number")))?)?
-            }
+            Some(rate) => super::known_rate(
+                rate.parse().map_err(|_| Wrong(format!("`rate={}` is no number", cut(rate))))?,
+            )?,
             None => 8_000,
         };
         let (id, from, to) = (named("uuid"), named("from"), named("to"));

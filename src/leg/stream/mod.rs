@@ -192,6 +192,14 @@ fn object(text: &str) -> Result<serde_json::Map<String, serde_json::Value>, Wron
     }
 }
 
+/// What the far end wrote, for a complaint: it goes back there and into the log, and may be as long as a message.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(40) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// A key, if it is one.
 pub(crate) fn key(text: &str) -> Option<char> {
     let mut chars = text.chars();

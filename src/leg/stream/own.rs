@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 
 use super::pcm::Decoder;
-use super::{Dialect, Encoding, Message, Say, Started, Told, Wrong, key, object, variables};
+use super::{Dialect, Encoding, Message, Say, Started, Told, Wrong, cut, key, object, variables};
 use crate::call::event::EventKind;
 use crate::record::name_of;
 
@@ -47,7 +47,7 @@ impl Own {
         match message.get("version") {
             Some(version) if version.as_u64() == Some(VERSION) => {}
             other => {
-                let other = other.cloned().unwrap_or_default();
+                let other = cut(&other.cloned().unwrap_or_default().to_string());
                 return Err(Wrong(format!("`version` is {other}: this server speaks version {VERSION}")));
             }
         }
@@ -126,12 +126,13 @@ impl Dialect for Own {
             ("dtmf", _) => {
                 let digit = field("digit");
                 Told::Key(
-                    key(digit)
-                        .ok_or_else(|| Wrong(format!("`{digit}` is no key: send one of 0-9 * # A-D")))?,
+                    key(digit).ok_or_else(|| {
+                        Wrong(format!("`{}` is no key: send one of 0-9 * # A-D", cut(digit)))
+                    })?,
                 )
             }
             ("played", _) => Told::Played(field("mark").to_owned()),
-            (other, _) => return Err(Wrong(format!("there is no message of type `{other}`"))),
+            (other, _) => return Err(Wrong(format!("there is no message of type `{}`", cut(other)))),
         }])
     }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use nightline_sip::rtp::Law;
 
-use super::Wrong;
+use super::{Wrong, cut};
 
 /// How samples are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Encoding {
             }
             "pcma" | "alaw" | "audio/pcma" | "audio/x-alaw" => Ok(Self::Pcma),
             "pcmu" | "ulaw" | "mulaw" | "audio/pcmu" | "audio/x-mulaw" => Ok(Self::Pcmu),
-            _ => Err(Wrong(format!("audio as `{name}` is not taken: send pcm_s16le, pcma or pcmu"))),
+            _ => Err(Wrong(format!("audio as `{}` is not taken: send pcm_s16le, pcma or pcmu", cut(name)))),
         }
     }
 

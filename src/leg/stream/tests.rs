@@ -281,6 +281,28 @@ fn what_is_wrong_is_said_with_what_would_be_right() {
     assert!(early.to_string().contains("before `start`"), "{early}");
 }
 
+#[test]
+fn a_complaint_is_short_however_long_its_cause() {
+    let long = "九".repeat(50_000);
+    let own = |message: String| {
+        let mut dialect = Protocol::Nightline.dialect(&query(&[]));
+        dialect.hear(text(START)).expect("a start");
+        dialect.hear(Message::Text(message))
+    };
+    let begun = |message: String| Protocol::Nightline.dialect(&query(&[])).hear(Message::Text(message));
+    let rate = Protocol::Freeswitch.dialect(&query(&[("rate", &long)])).hear(text("x"));
+    for told in [
+        rate,
+        own(json!({ "type": long }).to_string()),
+        own(json!({ "type": "dtmf", "digit": long }).to_string()),
+        begun(json!({ "type": "start", "version": long }).to_string()),
+        begun(json!({ "type": "start", "version": 1, "format": { "encoding": long } }).to_string()),
+    ] {
+        let complaint = told.expect_err("none of it is right").to_string();
+        assert!(complaint.len() < 300 && complaint.contains("九九…"), "{} bytes", complaint.len());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
