@@ -41,8 +41,8 @@ pub struct Job {
     pub deadline: Time,
     /// Language by ISO 639-1 code (`zh`, `en`).
     pub language: &'static str,
-    /// Another language that the caller may speak: a final that is doubtful in the first is heard in this one, too. This one counts
-    /// if its words are believed more, or if it sounds like this language and neither is believed; not if it clearly sounds like the first.
+    /// Another language that the caller may speak: a final that is doubtful in the first is heard in this one, too, and the one that
+    /// is believed more counts.
     pub also: Option<&'static str>,
     /// Words of the last partial of the same stretch, if there was one: a final that contradicts it deserves less trust.
     pub earlier: Option<String>,

@@ -23,8 +23,6 @@ pub struct Signs {
     pub repeated: bool,
     /// Whether the bot has just asked the caller to say it in other words.
     pub clarified: bool,
-    /// Of how many topics the bot has just asked which is meant, the found one among them; 0 if it has not asked so.
-    pub offered: usize,
     /// Whether the words show anger or impatience.
     pub upset: bool,
     /// Of an answer that a large model wrote.
@@ -70,10 +68,6 @@ const LOGPROB_BOUNDS: (f32, f32) = (-2.0, 0.5);
 const WITHHELD: f32 = -1.0;
 /// Log-odds for tools of which one said no, and of which one could not be used. Set by hand.
 const TOOLS: [(Worst, f32); 3] = [(Worst::Done, 0.0), (Worst::Refused, -0.5), (Worst::Failed, -2.0)];
-/// Log-odds for a topic that the bot has just asked about, and to which the caller's words, which are no "no", lead again; and for one
-/// of several. Set by hand: callers say yes, or their question again, where they are asked for what they mean.
-const OFFERED: f32 = 1.0;
-const OFFERED_AMONG: f32 = 0.5;
 /// Most log-odds of a question that is asked again after it was answered, 0.57: the answer did not help, however well it matches.
 /// Set by hand, as what callers do after an answer is in no recording.
 const AGAIN: f32 = 0.3;
@@ -151,7 +145,7 @@ impl Signs {
     }
 
     /// What the signs that no labelled turn has add to the log-odds.
-    fn beyond(&self) -> [(&'static str, f32); 5] {
+    fn beyond(&self) -> [(&'static str, f32); 4] {
         let grounded = match self.written {
             None => 0.0,
             Some(written) if written.overlap > 0.0 => GROUNDED * written.overlap.min(1.0),
@@ -165,18 +159,7 @@ impl Signs {
         let withheld = self.written.map_or(0.0, |written| WITHHELD * written.withheld.min(2) as f32);
         let tools =
             TOOLS.iter().find(|(worst, _)| self.tools == Some(*worst)).map_or(0.0, |(_, logits)| *logits);
-        let offered = match self.offered {
-            0 => 0.0,
-            1 => OFFERED,
-            _ => OFFERED_AMONG,
-        };
-        [
-            ("grounded", grounded),
-            ("withheld", withheld),
-            ("tools", tools),
-            ("logprob", logprob),
-            ("offered", offered),
-        ]
+        [("grounded", grounded), ("withheld", withheld), ("tools", tools), ("logprob", logprob)]
     }
 
     /// True for an answer that was written from what tools gave and from no entry.

@@ -259,34 +259,6 @@ fn an_unclear_turn_is_clarified_once_and_then_handed_over() {
 }
 
 #[test]
-fn who_was_asked_back_may_say_it_again() {
-    let mind = mind();
-    let reply = |text: &str, turns: &[(Who, &str)], clarified| {
-        let mut ask = Ask { history: said(turns), clarified, ..ask(text) };
-        ask.transcript.confidence = 0.5;
-        mind.reply(&ask).decision
-    };
-    let unclear = "我想去小鱼";
-    let first = reply(unclear, &[], false);
-    assert_eq!(first.act, Act::Clarify, "{first:?}");
-    let other = reply(unclear, &[(Who::Caller, unclear), (Who::Bot, "请您换个说法再说一遍。")], true);
-    assert!((other.confidence - first.confidence).abs() < 0.01, "no answer has failed: {other:?}");
-    let offered = reply(unclear, &[(Who::Caller, unclear), (Who::Bot, "您是想问修改或取消预约吗？")], true);
-    assert!(offered.confidence > other.confidence + 0.1, "it was offered, and not turned down: {offered:?}");
-    let asked = [(Who::Caller, unclear), (Who::Bot, "您是想问预约到店，还是修改或取消预约？")];
-    let among = reply(unclear, &asked, true);
-    assert!(among.confidence < offered.confidence && among.confidence > other.confidence, "{among:?}");
-    let answered = [
-        (Who::Caller, "空调不制冷怎么回事"),
-        (Who::Bot, "请确认打开了制冷键。"),
-        (Who::Caller, "嗯空调"),
-        (Who::Bot, "您是想问空调不制冷吗？"),
-    ];
-    let again = reply("空调不制冷怎么回事", &answered, true);
-    assert!(again.confidence < 0.6, "what was answered before did not help: {again:?}");
-}
-
-#[test]
 fn a_follow_up_leans_on_the_topic_before() {
     let mind = mind();
     let history = said(&[(Who::Caller, "我想做一次小保养"), (Who::Bot, "可以在应用里预约。")]);

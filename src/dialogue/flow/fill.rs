@@ -104,8 +104,8 @@ impl Scene<'_> {
                 Proof::Tail(tail) => json!({ "tail": tail }),
                 Proof::Surname(surname) => json!({ "surname": surname }),
             }),
-            Kind::Words { spelling, .. } => {
-                let words = strip_fillers(&normalize(&spelling.spell(text).text));
+            Kind::Words { .. } => {
+                let words = strip_fillers(&normalize(text));
                 (words.chars().count() >= 2).then(|| json!(words))
             }
         };

@@ -25,7 +25,6 @@ pub use run::{Scene, Stand, Walk};
 
 use self::words::Words;
 use super::memory::{Asked, Progress};
-use super::spelling::Spelling;
 use super::text::{Lang, normalize, strip_fillers};
 use super::{Expect, Reason};
 
@@ -90,8 +89,6 @@ pub enum Kind {
     Words {
         /// The words that begin the flow are taken if they have at least so many characters.
         first: Option<usize>,
-        /// What is mostly answered, by which misheard words are mended.
-        spelling: Arc<Spelling>,
     },
 }
 
@@ -241,8 +238,7 @@ impl Flow {
     pub fn takes_first_words(&self, text: &str) -> Option<(String, Value)> {
         let words = strip_fillers(&normalize(text));
         let long = words.chars().filter(|c| c.is_alphanumeric()).count();
-        let takes =
-            |slot: &Slot| matches!(slot.kind, Kind::Words { first: Some(least), .. } if long >= least);
+        let takes = |slot: &Slot| matches!(slot.kind, Kind::Words { first: Some(least) } if long >= least);
         let (name, _) = self.slots.iter().find(|(_, slot)| takes(slot))?;
         Some((name.clone(), Value::String(words)))
     }

@@ -9,7 +9,6 @@ use super::words::Words;
 use super::{Action, Choice, Expression, Flow, Flows, Kind, Slot, Step, Text};
 use crate::dialogue::Reason;
 use crate::dialogue::source::{self, Source};
-use crate::dialogue::spelling::Spelling;
 use crate::tools::Specs;
 
 /// Why the flows cannot be used.
@@ -83,11 +82,6 @@ struct RawSlot {
     first: Option<usize>,
     #[serde(default)]
     options: Vec<Choice>,
-    /// File of the tenant with names of the kind that is asked for, one a line.
-    names: Option<String>,
-    /// What is likely answered.
-    #[serde(default)]
-    likely: Vec<String>,
 }
 
 #[derive(Clone, Default, Deserialize)]
@@ -138,7 +132,7 @@ impl Flows {
                 return Err(wrong(("id".into(), format!("`{}` is taken; choose another", raw.id))));
             }
             let raw = raw.whole(&parts).map_err(wrong)?;
-            flows.push(flow(raw, source, tools, &words).map_err(wrong)?);
+            flows.push(flow(raw, tools, &words).map_err(wrong)?);
             files.push(file);
         }
         for (flow, file) in flows.iter().zip(&files) {
@@ -207,11 +201,11 @@ impl File {
 /// What is wrong, and where.
 type Problem = (String, String);
 
-fn flow(raw: File, source: &Source, tools: &Specs, words: &Words) -> Result<Flow, Problem> {
+fn flow(raw: File, tools: &Specs, words: &Words) -> Result<Flow, Problem> {
     let mut slots = BTreeMap::new();
     for (name, slot) in raw.slots {
         let place = format!("slots.{name}");
-        slots.insert(name, Slot { kind: kind(slot, source, words).map_err(|problem| (place, problem))? });
+        slots.insert(name, Slot { kind: kind(slot, words).map_err(|problem| (place, problem))? });
     }
     let mut steps = Vec::new();
     for (number, step) in raw.steps.into_iter().enumerate() {
@@ -238,7 +232,7 @@ fn flow(raw: File, source: &Source, tools: &Specs, words: &Words) -> Result<Flow
     })
 }
 
-fn kind(raw: RawSlot, source: &Source, words: &Words) -> Result<Kind, String> {
+fn kind(raw: RawSlot, words: &Words) -> Result<Kind, String> {
     let from = |from: Option<String>| {
         let from = from.ok_or("`from` is missing: the expression that gives the list")?;
         expression(from, words)
@@ -250,15 +244,7 @@ fn kind(raw: RawSlot, source: &Source, words: &Words) -> Result<Kind, String> {
         "amount" => Kind::Amount,
         "yes_no" => Kind::YesNo,
         "proof" => Kind::Proof,
-        "words" => {
-            let names = match &raw.names {
-                Some(file) => source.read(file).map_err(|error| error.to_string())?,
-                None => String::new(),
-            };
-            let names = names.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
-            let names: Vec<String> = names.filter(|name| !name.is_empty()).map(str::to_owned).collect();
-            Kind::Words { first: raw.first, spelling: Arc::new(Spelling::of_reply(&names, &raw.likely)) }
-        }
+        "words" => Kind::Words { first: raw.first },
         "time" => Kind::Time { from: from(raw.from)? },
         "pick" => {
             let label = raw.label.ok_or("`label` is missing: the field by which each is called")?;

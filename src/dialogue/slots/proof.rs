@@ -1,10 +1,7 @@
 //! What shows who somebody is: the last four digits of the number on file, or the family name.
 
 use super::phone::digits;
-use super::yes_no::yes_no;
-use crate::dialogue::sound::Syllable;
 use crate::dialogue::text::{is_han, normalize, strip_lead};
-use crate::segment::jieba;
 
 /// What a caller names of a record to show that it is the own one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,10 +62,6 @@ fn surname(plain: &str) -> Option<String> {
     if let Some((_, name)) = described {
         return Some((*name).to_owned());
     }
-    // 星亡, the whole reply: 姓王.
-    if let Some(name) = sounded(plain) {
-        return Some(name);
-    }
     if let Some((_, after)) = plain.rsplit_once('姓') {
         return leading(after.trim_start_matches(['是', '的', '氏']), true);
     }
@@ -83,18 +76,6 @@ fn surname(plain: &str) -> Option<String> {
     let bare = strip_lead(bare).trim_start_matches(['是', '我', '就']);
     let length = bare.chars().count();
     (bare.chars().all(is_han) && (1..=4).contains(&length)).then(|| leading(bare, named)).flatten()
-}
-
-/// The family name of a reply that sounds as 姓 and the name, and is no word of the language itself (行李, 幸福).
-fn sounded(plain: &str) -> Option<String> {
-    let mut chars = plain.chars();
-    let (Some(heard), Some(name), None) = (chars.next(), chars.next(), chars.next()) else { return None };
-    let is_word = jieba().cut(plain, false).iter().any(|w| w.word == plain) || yes_no(plain).is_some();
-    if heard == '姓' || is_word || Syllable::of(heard) != Syllable::of('姓') {
-        return None;
-    }
-    let sound = Syllable::of(name)?;
-    ONE.chars().find(|known| *known == name || Syllable::of(*known) == Some(sound)).map(String::from)
 }
 
 /// The family name at the beginning of `text`; any character if one is `surely` there.
@@ -163,11 +144,9 @@ mod tests {
         }
         assert_eq!(proof("姓欧阳"), Some(name("欧阳")));
         assert_eq!(proof("车主行沉"), Some(name("沉")), "heard by its sound: who compares does so too");
-        assert_eq!(proof("星亡"), Some(name("王")), "heard by its sound alone");
         assert_eq!(proof("姓林"), Some(name("林")), "and not a zero");
         assert_eq!(proof("my last name is miller"), Some(name("miller")));
-        for text in ["你们几点关门", "凭什么要告诉你", "不知道", "可以", "对", "行李", "行啊", "幸好"]
-        {
+        for text in ["你们几点关门", "凭什么要告诉你", "不知道", "可以", "对"] {
             assert_eq!(proof(text), None, "{text}");
         }
     }

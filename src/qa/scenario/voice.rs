@@ -1,8 +1,7 @@
 //! A scenario by voice, on virtual time: callers synthesised with voices that the recogniser never heard in training, RTP, the real voice
 //! activity, recogniser, core, mind, tools and voice.
 //!
-//! A caller who is asked to say it again does, twice at most, as a person would, and who is asked for a number just said says it
-//! again; so a turn may take several utterances.
+//! A caller who is asked to say it again does, twice at most, as a person would; so a turn may take several utterances.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -17,7 +16,6 @@ use super::{Spoken, Verdict};
 use crate::call::Call;
 use crate::call::event::{Event, EventKind};
 use crate::clock::Time;
-use crate::dialogue::slots::{self, Number, Plate};
 use crate::dialogue::tenant::Tenant;
 use crate::dialogue::text::Lang;
 use crate::driver::{Services, Session};
@@ -221,27 +219,7 @@ impl Person {
         });
         let wanted = self.turns[turn].act.as_deref();
         let lost = matches!(act, None | Some("clarify" | "ignore")) && act != wanted;
-        (lost || self.asked_for_what_was_said(turn, &events)) && self.tries < TRIES
-    }
-
-    /// Whether the bot asks for the plate or the telephone number that the caller has just said, and was not meant to.
-    fn asked_for_what_was_said(&self, turn: usize, events: &[EventKind]) -> bool {
-        let last = events.iter().rev().take_while(|event| !matches!(event, EventKind::CallerSaid { .. }));
-        let asked: String = last
-            .filter_map(|event| match event {
-                EventKind::BotSaid { text, .. } => Some(text.as_str()),
-                _ => None,
-            })
-            .collect();
-        let turn = &self.turns[turn];
-        let says = [
-            ("车牌", matches!(slots::plate(&[&turn.say]), Plate::Complete(_))),
-            ("号码", matches!(slots::phone(&[&turn.say]), Number::Complete(_))),
-        ];
-        let meant =
-            |name: &str| turn.contains.iter().chain(&turn.contains_any).any(|text| text.contains(name));
-        asked.contains("请说")
-            && says.iter().any(|(name, said)| *said && asked.contains(name) && !meant(name))
+        lost && self.tries < TRIES
     }
 
     /// Judges what the bot has said and done since the turn began.
