@@ -104,7 +104,7 @@ impl Known {
             let branch = via.split(';').find_map(|part| part.strip_prefix("branch="));
             branch.unwrap_or_default().clone_into(&mut self.branch);
             field("Call-ID").clone_into(&mut self.id);
-            self.cseq = field("CSeq").split(' ').next().unwrap_or_default().to_owned();
+            field("CSeq").split(' ').next().unwrap_or_default().clone_into(&mut self.cseq);
         }
     }
 

@@ -126,7 +126,7 @@ impl Call {
             0 | 1 => Say::Audio(vec![7; self.rate / 50]),
             2 => event(EventKind::BargeInConfirmed { turn, why: Why::default() }),
             3 => {
-                let text = String::from_utf8_lossy(octets).into_owned().into();
+                let text = String::from_utf8_lossy(octets).into_owned();
                 event(EventKind::BotSaid { turn, text, interrupted: false, began: Time::ZERO })
             }
             4 => Say::Key('5'),
