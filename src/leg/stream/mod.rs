@@ -192,12 +192,15 @@ fn object(text: &str) -> Result<serde_json::Map<String, serde_json::Value>, Wron
     }
 }
 
-/// What the far end wrote, for a complaint: it goes back there and into the log, and may be as long as a message.
+/// What the far end wrote, for a complaint: it goes back there and into the log, and may be as long as a message and
+/// have lines in it.
 fn cut(text: &str) -> String {
-    match text.char_indices().nth(40) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+    let mut chars = text.chars();
+    let mut begin: String = chars.by_ref().take(40).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if chars.next().is_some() {
+        begin.push('…');
     }
+    begin
 }
 
 /// A key, if it is one.

@@ -301,6 +301,8 @@ fn a_complaint_is_short_however_long_its_cause() {
         let complaint = told.expect_err("none of it is right").to_string();
         assert!(complaint.len() < 300 && complaint.contains("九九…"), "{} bytes", complaint.len());
     }
+    let lines = Protocol::Freeswitch.dialect(&query(&[("rate", "8\n9")])).hear(text("x"));
+    assert_eq!(lines, Err(Wrong("`rate=8 9` is no number".into())));
 }
 
 proptest! {
